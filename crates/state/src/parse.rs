@@ -1,0 +1,388 @@
+//! Reading format 4 in one pass: validates the whole document and remembers where each part stands.
+
+mod fields;
+mod instance;
+mod resource;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::address::ModulePath;
+use crate::error::{Place, StateError};
+use crate::index::Index;
+use crate::instance::Instance;
+use crate::json::{Fault, MAXIMUM_DEPTH, Scanner, Span};
+use fields::{Context, boolean, container, text, whole_number};
+
+pub(crate) use instance::read_sensitive_paths;
+
+/// Valid JSON that is not what a state has at that place.
+#[derive(Debug)]
+pub(crate) enum Structure {
+    Duplicate { path: String },
+    Missing { path: String },
+    WrongType { path: String, expected: &'static str, found: &'static str },
+    Invalid { path: String, reason: String },
+}
+
+/// What a state's bytes hold, as positions in them.
+#[derive(Default)]
+pub(crate) struct Document {
+    /// The document's own object.
+    pub(crate) root: Span,
+    pub(crate) terraform_version: String,
+    pub(crate) serial: u64,
+    pub(crate) serial_span: Option<Span>,
+    pub(crate) lineage: String,
+    pub(crate) lineage_span: Option<Span>,
+    pub(crate) outputs: Vec<OutputEntry>,
+    /// The array of resources, where there is one.
+    pub(crate) resources_span: Option<Span>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) index: Index,
+    pub(crate) check_results: Option<Span>,
+}
+
+/// One output value.
+pub(crate) struct OutputEntry {
+    pub(crate) name: String,
+    pub(crate) sensitive: bool,
+    pub(crate) value: Span,
+    pub(crate) kind: Option<Span>,
+}
+
+/// One element of `resources`.
+pub(crate) struct Entry {
+    /// Its object.
+    pub(crate) span: Span,
+    /// Its array of instances; none where there is no such field or it is null.
+    pub(crate) instances_span: Option<Span>,
+    /// The first of its instances among all.
+    pub(crate) first: u32,
+    /// How many instances it has.
+    pub(crate) count: u32,
+}
+
+impl Entry {
+    /// Which of the document's instances are in this entry.
+    pub(crate) fn members(&self) -> std::ops::Range<usize> {
+        self.first as usize..self.first as usize + self.count as usize
+    }
+}
+
+/// The only format that is read.
+pub(crate) const FORMAT: u64 = 4;
+
+/// Reads a whole state.
+pub(crate) fn read(bytes: &[u8]) -> Result<Document, StateError> {
+    refuse_other_files(bytes)?;
+    let outcome = Reader::new(bytes).document();
+    outcome.map_err(|failure| match failure {
+        Failure::Fault(fault) => explain(bytes, fault),
+        Failure::Error(error) => error,
+    })
+}
+
+/// What is recognisably something else, by its first bytes, and what is not UTF-8.
+fn refuse_other_files(bytes: &[u8]) -> Result<(), StateError> {
+    let limit = u32::MAX as usize - 1;
+    if bytes.len() > limit {
+        return Err(StateError::TooLarge { length: bytes.len(), limit });
+    }
+    match bytes {
+        [0xef, 0xbb, 0xbf, ..] => return Err(StateError::ByteOrderMark),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err(StateError::Utf16),
+        [0, first, ..] | [first, 0, ..] if *first == b'{' || first.is_ascii_whitespace() => {
+            return Err(StateError::Utf16);
+        }
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Err(StateError::PlanFile),
+        [0x1f, 0x8b, ..] => return Err(StateError::Compressed),
+        [b't', b'f', b's', b't', b'a', b't', b'e', ..] => return Err(StateError::BinaryFormat),
+        _ => {}
+    }
+    if let Err(error) = std::str::from_utf8(bytes) {
+        return Err(StateError::NotUtf8 { place: Place::of(bytes, error.valid_up_to()) });
+    }
+    let mut scanner = Scanner::new(bytes);
+    match scanner.token() {
+        0 if scanner.position() == bytes.len() => Err(StateError::Empty),
+        b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Ok(()),
+        b'<' => Err(StateError::NotJson { found: "`<`, like a web page or XML".to_owned() }),
+        byte if byte.is_ascii_graphic() => {
+            Err(StateError::NotJson { found: format!("`{}`", char::from(byte)) })
+        }
+        byte => Err(StateError::NotJson { found: format!("the byte 0x{byte:02x}") }),
+    }
+}
+
+/// A fault with the place where it is.
+fn explain(bytes: &[u8], fault: Fault) -> StateError {
+    match fault {
+        Fault::Syntax { offset, message } => StateError::Syntax { place: Place::of(bytes, offset), message },
+        Fault::Truncated => StateError::Truncated { place: Place::of(bytes, bytes.len()) },
+        Fault::TooDeep { offset } => {
+            StateError::TooDeep { place: Place::of(bytes, offset), limit: MAXIMUM_DEPTH }
+        }
+        Fault::Structure { offset, error } => {
+            let place = Place::of(bytes, offset);
+            match *error {
+                Structure::Duplicate { path } => StateError::DuplicateKey { place, path },
+                Structure::Missing { path } => StateError::MissingField { place, path },
+                Structure::WrongType { path, expected, found } => {
+                    StateError::WrongType { place, path, expected, found }
+                }
+                Structure::Invalid { path, reason } => StateError::InvalidValue { place, path, reason },
+            }
+        }
+    }
+}
+
+enum Failure {
+    Fault(Fault),
+    Error(StateError),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Failure::Fault(fault)
+    }
+}
+
+/// The keys of one object so far. A repeated key is an error: Go takes the last of them, other readers the first,
+/// and a tool that rolls back cannot guess.
+#[derive(Default)]
+pub(crate) struct Seen<'b> {
+    few: Vec<Cow<'b, [u8]>>,
+    many: HashSet<Cow<'b, [u8]>>,
+}
+
+impl<'b> Seen<'b> {
+    const FEW: usize = 24;
+
+    fn note(&mut self, context: Context, key_span: Span, key: &Cow<'b, [u8]>) -> Result<(), Fault> {
+        let repeated = if self.few.len() < Self::FEW {
+            let repeated = self.few.contains(key);
+            self.few.push(key.clone());
+            repeated
+        } else {
+            if self.many.is_empty() {
+                self.many.extend(self.few.iter().cloned());
+            }
+            !self.many.insert(key.clone())
+        };
+        if !repeated {
+            return Ok(());
+        }
+        let path = context.path(&String::from_utf8_lossy(key));
+        Err(Fault::Structure { offset: key_span.start(), error: Box::new(Structure::Duplicate { path }) })
+    }
+
+    fn clear(&mut self) {
+        self.few.clear();
+        self.many.clear();
+    }
+}
+
+/// What reading has found so far.
+struct Reader<'b> {
+    bytes: &'b [u8],
+    found: Document,
+    /// The module path read last: resources of one module stand together.
+    module: (Span, ModulePath),
+    providers: HashMap<&'b [u8], Arc<str>>,
+    seen_in_instance: Seen<'b>,
+}
+
+/// The members of the document's object, kept until the format is known.
+#[derive(Default)]
+struct Top {
+    version: Option<Span>,
+    terraform_version: Option<Span>,
+    serial: Option<Span>,
+    lineage: Option<Span>,
+    outputs: Option<Span>,
+    resources: Option<Span>,
+    check_results: Option<Span>,
+    encrypted_data: bool,
+    format_version: Option<Span>,
+    backend: bool,
+}
+
+impl<'b> Reader<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        Self {
+            bytes,
+            found: Document::default(),
+            module: (Span::default(), ModulePath::root()),
+            providers: HashMap::new(),
+            seen_in_instance: Seen::default(),
+        }
+    }
+
+    fn document(mut self) -> Result<Document, Failure> {
+        let mut scanner = Scanner::new(self.bytes);
+        let context = Context::TOP;
+        if scanner.token() != b'{' {
+            scanner.value()?;
+            let error = fields::wrong_type_at(self.bytes, 0, context, "the document", "an object");
+            return Err(error.into());
+        }
+        let mut top = Top::default();
+        let mut seen = Seen::default();
+        // Terraform writes the version first, so that everything else is read in the same pass; where it comes
+        // later, resources and outputs are read again once it is known.
+        let mut known = false;
+        self.found.root = scanner.object(|scanner, key_span, key| {
+            seen.note(context, key_span, &key)?;
+            let start = scanner.position();
+            match &*key {
+                b"version" => {
+                    let value = scanner.value()?;
+                    known = value.of(self.bytes) == b"4";
+                    top.version = Some(value);
+                }
+                b"resources" if known => {
+                    self.resources(scanner)?;
+                }
+                b"outputs" if known => self.outputs(scanner)?,
+                name => {
+                    let value = scanner.value()?;
+                    match name {
+                        b"terraform_version" => top.terraform_version = Some(value),
+                        b"serial" => top.serial = Some(value),
+                        b"lineage" => top.lineage = Some(value),
+                        b"outputs" => top.outputs = Some(value),
+                        b"resources" => top.resources = Some(value),
+                        b"check_results" => top.check_results = Some(value),
+                        b"encrypted_data" => top.encrypted_data = true,
+                        b"format_version" => top.format_version = Some(value),
+                        b"backend" => top.backend = true,
+                        _ => {}
+                    }
+                }
+            }
+            debug_assert!(scanner.position() > start);
+            Ok(())
+        })?;
+        self.require_format(&top)?;
+        if scanner.token() != 0 || scanner.position() < self.bytes.len() {
+            let place = Place::of(self.bytes, scanner.position());
+            return Err(Failure::Error(StateError::TrailingData { place }));
+        }
+        self.finish(top)
+    }
+
+    /// Refuses every format but the one.
+    fn require_format(&self, top: &Top) -> Result<(), Failure> {
+        let Some(version) = top.version else {
+            if top.encrypted_data {
+                return Err(Failure::Error(StateError::Encrypted));
+            }
+            if let Some(span) = top.format_version {
+                let format_version = String::from_utf8_lossy(span.of(self.bytes)).trim_matches('"').to_owned();
+                return Err(Failure::Error(StateError::ShowOutput { format_version }));
+            }
+            return Err(fields::missing(self.found.root.start(), Context::TOP, "version").into());
+        };
+        let mut scanner = self.scanner_at(version);
+        let version = whole_number(&mut scanner, Context::TOP, "version")?;
+        let terraform_version = || {
+            let mut scanner = self.scanner_at(top.terraform_version?);
+            text(&mut scanner, Context::TOP, "terraform_version").ok().flatten().map(Cow::into_owned)
+        };
+        match version {
+            Some(FORMAT) => Ok(()),
+            None => Err(fields::missing(self.found.root.start(), Context::TOP, "version").into()),
+            Some(_) if top.backend => Err(Failure::Error(StateError::BackendRecord)),
+            Some(version) if version < FORMAT => {
+                Err(Failure::Error(StateError::OldFormat { version, terraform_version: terraform_version() }))
+            }
+            Some(version) => {
+                Err(Failure::Error(StateError::FutureFormat { version, terraform_version: terraform_version() }))
+            }
+        }
+    }
+
+    /// A scanner for a value of the document's object that was skipped.
+    fn scanner_at(&self, value: Span) -> Scanner<'b> {
+        Scanner::at(self.bytes, value.start(), 1)
+    }
+
+    fn finish(mut self, top: Top) -> Result<Document, Failure> {
+        let context = Context::TOP;
+        if let Some(span) = top.terraform_version {
+            let found = text(&mut self.scanner_at(span), context, "terraform_version")?;
+            self.found.terraform_version = found.unwrap_or_default().into_owned();
+        }
+        if let Some(span) = top.serial {
+            self.found.serial = whole_number(&mut self.scanner_at(span), context, "serial")?.unwrap_or_default();
+            self.found.serial_span = Some(span);
+        }
+        if let Some(span) = top.lineage {
+            let found = text(&mut self.scanner_at(span), context, "lineage")?;
+            self.found.lineage = found.unwrap_or_default().into_owned();
+            self.found.lineage_span = Some(span);
+        }
+        if let Some(span) = top.check_results {
+            let mut scanner = self.scanner_at(span);
+            if container(&mut scanner, context, "check_results", b'[')? {
+                self.found.check_results = Some(span);
+            }
+        }
+        if let Some(span) = top.outputs {
+            self.outputs(&mut self.scanner_at(span))?;
+        }
+        if let Some(span) = top.resources {
+            self.resources(&mut self.scanner_at(span))?;
+        }
+        let bytes = self.bytes;
+        let mut found = self.found;
+        found.index = Index::build(&found.instances).map_err(|(first, second)| {
+            let place = |index: usize| Place::of(bytes, found.instances[index].span.start());
+            Failure::Error(StateError::DuplicateInstance {
+                id: found.instances[second].id.clone(),
+                first: place(first),
+                second: place(second),
+            })
+        })?;
+        Ok(found)
+    }
+
+    fn outputs(&mut self, scanner: &mut Scanner<'b>) -> Result<(), Fault> {
+        if !container(scanner, Context::TOP, "outputs", b'{')? {
+            return Ok(());
+        }
+        let mut seen = Seen::default();
+        scanner.object(|scanner, key_span, key| {
+            let name = String::from_utf8_lossy(&key).into_owned();
+            let context = Context::output(&name);
+            seen.note(Context::OUTPUTS, key_span, &key)?;
+            if scanner.token() != b'{' {
+                return Err(fields::wrong_type(scanner, Context::OUTPUTS, &name, "an object"));
+            }
+            let start = scanner.position();
+            let (mut value, mut kind, mut sensitive) = (None, None, false);
+            let mut seen = Seen::default();
+            scanner.object(|scanner, key_span, key| {
+                seen.note(context, key_span, &key)?;
+                match &*key {
+                    b"sensitive" => sensitive = boolean(scanner, context, "sensitive")?.unwrap_or(false),
+                    b"value" => value = Some(scanner.value()?),
+                    b"type" => kind = Some(scanner.value()?),
+                    _ => {
+                        scanner.value()?;
+                    }
+                }
+                Ok(())
+            })?;
+            let Some(value) = value else {
+                return Err(fields::missing(start, context, "value"));
+            };
+            self.found.outputs.push(OutputEntry { name, sensitive, value, kind });
+            Ok(())
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! The elements of a resource's `instances`.
+
+use super::fields::{Context, boolean, container, invalid, text, whole_number, wrong_type};
+use super::Reader;
+use crate::address::Key;
+use crate::instance::{Instance, Path, PathStep};
+use crate::json::{Fault, Scanner, Span, decode_value};
+
+impl<'b> Reader<'b> {
+    pub(super) fn instance(&mut self, scanner: &mut Scanner<'b>, resource: usize, index: usize) -> Result<(), Fault> {
+        let context = Context::Instance(resource, index);
+        if scanner.token() != b'{' {
+            let field = format!("instances[{index}]");
+            return Err(wrong_type(scanner, Context::Resource(resource), &field, "an object"));
+        }
+        let mut seen = std::mem::take(&mut self.seen_in_instance);
+        seen.clear();
+        let mut instance = Instance::blank();
+        instance.span = scanner.object(|scanner, key_span, key| {
+            seen.note(context, key_span, &key)?;
+            self.instance_field(&mut instance, scanner, context, &key)
+        })?;
+        self.seen_in_instance = seen;
+        self.found.instances.push(instance);
+        Ok(())
+    }
+
+    fn instance_field(
+        &mut self,
+        instance: &mut Instance,
+        scanner: &mut Scanner<'b>,
+        context: Context<'_>,
+        key: &[u8],
+    ) -> Result<(), Fault> {
+        let at = scanner.position();
+        match key {
+            b"index_key" => instance.id.address.key = index_key(scanner, context)?,
+            b"status" => {
+                instance.tainted = match text(scanner, context, "status")?.as_deref() {
+                    None | Some("") => false,
+                    Some("tainted") => true,
+                    Some(_) => return Err(invalid(at, context, "status", "it can only be `tainted`")),
+                }
+            }
+            b"deposed" => {
+                instance.id.deposed = match text(scanner, context, "deposed")? {
+                    None => None,
+                    Some(text) if text.is_empty() => None,
+                    Some(text) if text.len() == 8 => Some(text.into_owned()),
+                    Some(_) => {
+                        return Err(invalid(at, context, "deposed", "it must have exactly eight characters"));
+                    }
+                }
+            }
+            b"schema_version" => {
+                instance.schema_version = whole_number(scanner, context, "schema_version")?.unwrap_or(0);
+            }
+            b"attributes" => {
+                if let Some(span) = attributes(instance, scanner, context, "attributes")? {
+                    instance.attributes = Some(span);
+                    instance.flat = false;
+                }
+            }
+            b"attributes_flat" => {
+                let identifier = instance.identifier;
+                if let Some(span) = attributes(instance, scanner, context, "attributes_flat")? {
+                    // Terraform looks at the flat form only where the other is not there.
+                    if instance.attributes.is_none() {
+                        instance.attributes = Some(span);
+                        instance.flat = true;
+                    } else {
+                        instance.identifier = identifier;
+                    }
+                }
+            }
+            b"sensitive_attributes" => {
+                if container(scanner, context, "sensitive_attributes", b'[')? {
+                    let span = scanner.value()?;
+                    if !is_empty_container(span.of(self.bytes)) {
+                        read_sensitive_paths(self.bytes, span)
+                            .map_err(|(offset, reason)| invalid(offset, context, "sensitive_attributes", reason))?;
+                        instance.sensitive = Some(span);
+                    }
+                }
+            }
+            b"private" => {
+                if text(scanner, context, "private")?.is_some() {
+                    instance.private = Some(Span::new(at, scanner.position()));
+                }
+            }
+            b"dependencies" => {
+                if container(scanner, context, "dependencies", b'[')? {
+                    let span = scanner.array(|scanner, index| {
+                        if scanner.token() != b'"' {
+                            let field = format!("dependencies[{index}]");
+                            return Err(wrong_type(scanner, context, &field, "a string"));
+                        }
+                        scanner.string().map(|_| ())
+                    })?;
+                    instance.dependencies = Some(span);
+                }
+            }
+            b"create_before_destroy" => {
+                instance.create_before_destroy = boolean(scanner, context, "create_before_destroy")?.unwrap_or(false);
+            }
+            b"identity_schema_version" => {
+                instance.identity_schema_version = whole_number(scanner, context, "identity_schema_version")?;
+            }
+            b"identity" => {
+                if container(scanner, context, "identity", b'{')? {
+                    instance.identity = Some(scanner.value()?);
+                }
+            }
+            // OpenTofu names the provider at the instance where it uses for_each on providers.
+            b"provider" | b"instance_provider" => {
+                let field = if key == b"provider" { "provider" } else { "instance_provider" };
+                if let Some(provider) = self.provider(scanner, context, field)? {
+                    instance.provider = provider;
+                    instance.own_provider = true;
+                }
+            }
+            _ => {
+                scanner.value()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Go reads any JSON number as a key; one that is not whole would be cut, which nobody can mean.
+fn index_key(scanner: &mut Scanner<'_>, context: Context<'_>) -> Result<Option<Key>, Fault> {
+    match scanner.token() {
+        b'"' => Ok(text(scanner, context, "index_key")?.map(|text| Key::Str(text.into_owned()))),
+        b'n' => scanner.value().map(|_| None),
+        b'-' | b'0'..=b'9' => {
+            let span = scanner.value()?;
+            let digits = std::str::from_utf8(span.of(scanner.bytes())).unwrap_or_default();
+            let whole = digits.parse::<i64>().ok().or_else(|| {
+                let number = digits.parse::<f64>().ok()?;
+                (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
+            });
+            match whole {
+                Some(number) => Ok(Some(Key::Int(number))),
+                None => Err(invalid(span.start(), context, "index_key", "a number as key must be whole")),
+            }
+        }
+        _ => Err(wrong_type(scanner, context, "index_key", "a whole number or a string")),
+    }
+}
+
+/// Skips the object of attributes and remembers where its `id` is.
+fn attributes(
+    instance: &mut Instance,
+    scanner: &mut Scanner<'_>,
+    context: Context<'_>,
+    field: &'static str,
+) -> Result<Option<Span>, Fault> {
+    if !container(scanner, context, field, b'{')? {
+        return Ok(None);
+    }
+    instance.identifier = None;
+    let flat = field == "attributes_flat";
+    let span = scanner.object(|scanner, _, key| {
+        if flat && !matches!(scanner.token(), b'"' | b'n') {
+            let path = format!("attributes_flat.{}", String::from_utf8_lossy(&key));
+            return Err(wrong_type(scanner, context, &path, "a string"));
+        }
+        let value = scanner.value()?;
+        if &*key == b"id" {
+            instance.identifier = Some(value);
+        }
+        Ok(())
+    })?;
+    Ok(Some(span))
+}
+
+fn is_empty_container(raw: &[u8]) -> bool {
+    raw.len() == 2 || raw[1..raw.len() - 1].iter().all(u8::is_ascii_whitespace)
+}
+
+/// Reads `sensitive_attributes`; what is wrong, and at which offset, where that cannot be understood.
+///
+/// A path that is not understood must not be passed over: what it marks would be shown.
+pub(crate) fn read_sensitive_paths(bytes: &[u8], span: Span) -> Result<Vec<Path>, (usize, &'static str)> {
+    let mut paths = Vec::new();
+    let mut wrong = None;
+    let mut scanner = Scanner::at(bytes, span.start(), 0);
+    let outcome = scanner.array(|scanner, _| {
+        let at = scanner.position();
+        if scanner.token() != b'[' {
+            wrong.get_or_insert((at, "a path must be an array of steps"));
+            return scanner.value().map(|_| ());
+        }
+        let mut path = Vec::new();
+        scanner.array(|scanner, _| {
+            let at = scanner.position();
+            let step = decode_value(scanner.value()?.of(bytes));
+            match path_step(&step) {
+                Ok(step) => path.push(step),
+                Err(reason) => {
+                    wrong.get_or_insert((at, reason));
+                }
+            }
+            Ok(())
+        })?;
+        paths.push(path);
+        Ok(())
+    });
+    debug_assert!(outcome.is_ok());
+    match wrong {
+        Some(wrong) => Err(wrong),
+        None => Ok(paths),
+    }
+}
+
+fn path_step(step: &serde_json::Value) -> Result<PathStep, &'static str> {
+    let value = step.get("value");
+    match (step.get("type").and_then(|kind| kind.as_str()), value) {
+        (Some("get_attr"), Some(serde_json::Value::String(name))) => Ok(PathStep::Attribute(name.clone())),
+        (Some("get_attr"), _) => Err("a step of type get_attr must have a string as value"),
+        // Written with its type, as everything dynamic: {"value":"k","type":"string"}.
+        (Some("index"), Some(serde_json::Value::Object(typed))) => match typed.get("value") {
+            Some(key) if key.is_string() || key.is_number() => Ok(PathStep::Index(key.clone())),
+            // An element of a set is named by its whole value.
+            Some(key) => Ok(PathStep::Index(key.clone())),
+            None => Err("a step of type index must have a value with its type"),
+        },
+        (Some("index"), Some(key)) if key.is_string() || key.is_number() => Ok(PathStep::Index(key.clone())),
+        (Some("index"), _) => Err("a step of type index must have a value with its type"),
+        _ => Err("a step must have the type get_attr or index"),
+    }
+}
+
