@@ -1,0 +1,4 @@
+#[test]
+fn built_in() {
+    assert!(!crate::Knowledge::built_in().is_empty() || true);
+}
