@@ -1,0 +1,482 @@
+//! One project's releases: made known by one write, found again by whatever a person remembers.
+
+use jiff::Timestamp;
+
+use sha2::{Digest, Sha256};
+
+use rollback_state::State;
+
+use crate::manifest::{self, Header, Problem};
+use crate::record::{FORMAT, Release, ReleaseId, ReleaseKind, StateRecord};
+use crate::{BlobId, Created, Store, StoreError, keys};
+
+/// The releases of one project in a store.
+///
+/// Order is the order of ids, which is that of the clocks of those who made them.
+#[derive(Clone)]
+pub struct Catalogue<'s> {
+    store: &'s dyn Store,
+    project: String,
+}
+
+/// A release that is there and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What stands at the end of its key: its id, unless the key itself is odd.
+    pub release: String,
+    pub reason: String,
+}
+
+/// What was found, and what could not be looked at meanwhile: a damaged release does not hide the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing<T> {
+    pub items: Vec<T>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl<T> IntoIterator for Listing<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
+}
+
+/// A stack's state as one release has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateVersion {
+    pub release: ReleaseId,
+    pub commit: String,
+    pub kind: ReleaseKind,
+    pub created_at: Timestamp,
+    pub actor: String,
+    pub state: StateRecord,
+}
+
+/// What goes wrong with releases.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    #[error("release {release} is damaged: {reason}")]
+    Unreadable { release: String, reason: String },
+
+    #[error("release {release} has format {found}; this program knows formats up to {supported}")]
+    NewerFormat {
+        release: String,
+        found: u64,
+        supported: u32,
+    },
+
+    #[error("no release is called {revision:?}")]
+    NotFound {
+        revision: String,
+        unreadable: Vec<Unreadable>,
+    },
+
+    #[error("{revision:?} can mean several releases: {}", candidates.join(", "))]
+    Ambiguous { revision: String, candidates: Vec<String> },
+
+    #[error("release {release} exists already with another content")]
+    Exists { release: ReleaseId },
+
+    #[error("release {release} cannot be kept: {reason}")]
+    Invalid { release: ReleaseId, reason: String },
+
+    #[error("the state {blob} of release {} is damaged: {reason}", releases.join(", "))]
+    CorruptState {
+        blob: BlobId,
+        releases: Vec<String>,
+        reason: String,
+    },
+}
+
+impl CatalogueError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            CatalogueError::Store(error) => return error.hint(),
+            CatalogueError::Unreadable { .. } => "choose another release, or restore the store from a copy".to_owned(),
+            CatalogueError::NewerFormat { .. } => {
+                "a newer infra-rollback made this release: update this one".to_owned()
+            }
+            CatalogueError::NotFound { unreadable, .. } if !unreadable.is_empty() => {
+                let names: Vec<&str> = unreadable.iter().map(|one| one.release.as_str()).collect();
+                format!("it may be one of those that cannot be read: {}", names.join(", "))
+            }
+            CatalogueError::NotFound { .. } => {
+                "`infra-rollback releases` lists what there is; a release is named by its id, its name or its commit"
+                    .to_owned()
+            }
+            CatalogueError::Ambiguous { .. } => "give more of it, or the id of the release".to_owned(),
+            CatalogueError::Exists { .. } => "take the snapshot again: it gets an id of its own".to_owned(),
+            CatalogueError::Invalid { .. } => return None,
+            CatalogueError::CorruptState { .. } => {
+                "restore the store from a copy, choose another release, or take a new snapshot if this is what runs now"
+                    .to_owned()
+            }
+        })
+    }
+}
+
+/// How short an id or a commit may be cut.
+const SHORTEST_ID: usize = 8;
+const SHORTEST_COMMIT: usize = 7;
+
+impl<'s> Catalogue<'s> {
+    pub fn new(store: &'s dyn Store, project: &str) -> Catalogue<'s> {
+        Catalogue {
+            store,
+            project: project.to_owned(),
+        }
+    }
+
+    pub fn store(&self) -> &'s dyn Store {
+        self.store
+    }
+
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// Makes a release known: the commit point. Its blobs must be in the store already ([`crate::write_stack`]).
+    ///
+    /// May be repeated after an error: what was written already by this very call counts as done. An interrupted
+    /// commit leaves blobs that no release names, and nothing else.
+    pub fn commit(&self, release: &Release) -> Result<(), CatalogueError> {
+        let invalid = |reason: String| CatalogueError::Invalid {
+            release: release.id.clone(),
+            reason,
+        };
+        release.check().map_err(invalid)?;
+        // The state is what can be had from nowhere else.
+        for stack in &release.stacks {
+            let Some(state) = &stack.state else { continue };
+            if !self.store.has_blob(&state.blob)? {
+                return Err(invalid(format!(
+                    "the state of stack {} is not in the store",
+                    stack.name
+                )));
+            }
+        }
+        let bytes = manifest::encode(&self.project, release).map_err(|error| CatalogueError::Invalid {
+            release: release.id.clone(),
+            reason: error.to_string(),
+        })?;
+        let key = keys::release(&self.project, &release.id);
+        match self.store.create(&key, &bytes)? {
+            Created::Yes(_) => Ok(()),
+            Created::Exists => match self.store.get(&key)? {
+                Some((there, _)) if there == bytes => Ok(()),
+                _ => Err(CatalogueError::Exists {
+                    release: release.id.clone(),
+                }),
+            },
+        }
+    }
+
+    /// The release with this id.
+    pub fn get(&self, id: &ReleaseId) -> Result<Release, CatalogueError> {
+        let Some(bytes) = self.manifest(id)? else {
+            return Err(CatalogueError::NotFound {
+                revision: id.to_string(),
+                unreadable: Vec::new(),
+            });
+        };
+        manifest::decode(&self.project, id, &bytes).map_err(|problem| problem.at(id))
+    }
+
+    /// The newest `limit` releases, newest first. Unreadable ones count.
+    pub fn list(&self, limit: usize) -> Result<Listing<Release>, CatalogueError> {
+        let keys = self.store.list_newest(&keys::releases(&self.project), None, limit)?;
+        self.read(&keys, usize::MAX, manifest::decode)
+    }
+
+    /// The newest release. If that one cannot be read it is an error: an older one is not what runs now.
+    pub fn latest(&self) -> Result<Option<Release>, CatalogueError> {
+        let listing = self.list(1)?;
+        match listing.unreadable.into_iter().next() {
+            Some(Unreadable { release, reason }) => Err(CatalogueError::Unreadable { release, reason }),
+            None => Ok(listing.items.into_iter().next()),
+        }
+    }
+
+    /// The release that a person means: by id, name, full commit, or the beginning of an id (8 characters or more)
+    /// or of a commit (7 or more).
+    ///
+    /// Several releases of one commit, or of one name and commit, are no doubt: the newest counts, backups last.
+    /// Different commits are: [`CatalogueError::Ambiguous`].
+    pub fn find(&self, revision: &str) -> Result<Release, CatalogueError> {
+        let Listing { items, unreadable } = self.find_all(revision)?;
+        let not_found = || CatalogueError::NotFound {
+            revision: revision.to_owned(),
+            unreadable,
+        };
+        items.into_iter().next().ok_or_else(not_found)
+    }
+
+    /// All releases that [`find`](Self::find) chooses from, the one it would take first, with what could not be read.
+    pub fn find_all(&self, revision: &str) -> Result<Listing<Release>, CatalogueError> {
+        if let Ok(id) = revision.to_ascii_lowercase().parse::<ReleaseId>() {
+            match self.get(&id) {
+                Ok(release) => {
+                    return Ok(Listing {
+                        items: vec![release],
+                        unreadable: Vec::new(),
+                    });
+                }
+                Err(CatalogueError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Listing {
+            items: headers,
+            mut unreadable,
+        } = self.headers()?;
+        let matching = matching(&headers, revision)?;
+        let mut items = Vec::new();
+        for header in matching {
+            match self.get(&header.id) {
+                Ok(release) => items.push(release),
+                Err(error @ CatalogueError::Store(_)) => return Err(error),
+                Err(error) => unreadable.push(Unreadable {
+                    release: header.id.to_string(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        Ok(Listing { items, unreadable })
+    }
+
+    /// The releases of a commit, given in full or by its first 7 digits or more; newest first.
+    pub fn by_commit(&self, commit: &str) -> Result<Listing<Release>, CatalogueError> {
+        let commit = commit.to_ascii_lowercase();
+        let Listing { items, unreadable } = self.headers()?;
+        let chosen = items.into_iter().filter(|header| is_commit(header, &commit));
+        let keys: Vec<String> = chosen.map(|header| keys::release(&self.project, &header.id)).collect();
+        let mut listing = self.read(&keys, usize::MAX, manifest::decode)?;
+        listing.unreadable.extend(unreadable);
+        Ok(listing)
+    }
+
+    /// The newest release that was made at `time` or before.
+    pub fn release_at(&self, time: Timestamp) -> Result<Option<Release>, CatalogueError> {
+        let Listing { items, .. } = self.headers()?;
+        items
+            .into_iter()
+            .find(|header| header.created_at <= time)
+            .map(|header| self.get(&header.id))
+            .transpose()
+    }
+
+    /// Every state of a stack that a release has, newest first: the auditor's list. The same bytes come once for every
+    /// release that has them; `sha256` tells.
+    pub fn state_versions(&self, stack: &str) -> Result<Listing<StateVersion>, CatalogueError> {
+        let Listing { items, unreadable } = self.list(usize::MAX)?;
+        let items = items
+            .into_iter()
+            .filter_map(|release| version_of(release, stack))
+            .collect();
+        Ok(Listing { items, unreadable })
+    }
+
+    /// The state that a stack had at a time: that of the newest release at `time` or before which has one.
+    ///
+    /// A release that cannot be read and may be the one asked for is an error: an older state is not the answer.
+    pub fn at(&self, stack: &str, time: Timestamp) -> Result<Option<StateVersion>, CatalogueError> {
+        let prefix = keys::releases(&self.project);
+        let mut before: Option<String> = None;
+        loop {
+            let page = self.store.list_newest(&prefix, before.as_deref(), 50)?;
+            let Some(last) = page.last() else { return Ok(None) };
+            before = Some(last.clone());
+            for key in &page {
+                let listing = self.read(std::slice::from_ref(key), 1, manifest::decode)?;
+                if let Some(Unreadable { release, reason }) = listing.unreadable.into_iter().next() {
+                    return Err(CatalogueError::Unreadable { release, reason });
+                }
+                let version = listing.items.into_iter().filter(|release| release.created_at <= time);
+                if let Some(version) = version.filter_map(|release| version_of(release, stack)).next() {
+                    return Ok(Some(version));
+                }
+            }
+        }
+    }
+
+    /// The state that a record names, its bytes proven to be those that were recorded.
+    pub fn state(&self, record: &StateRecord) -> Result<State, CatalogueError> {
+        let bytes = match self.store.get_blob(&record.blob) {
+            Ok(bytes) => bytes,
+            Err(StoreError::BlobCorrupt { reason, .. }) => return Err(self.corrupt_state(record, reason)),
+            Err(StoreError::BlobMissing { .. }) => {
+                return Err(self.corrupt_state(record, "it is not in the store".to_owned()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        if sha256 != record.sha256 {
+            let reason = format!("its SHA-256 is {sha256}, the release says {}", record.sha256);
+            return Err(self.corrupt_state(record, reason));
+        }
+        let state = State::parse(bytes).map_err(|error| self.corrupt_state(record, error.to_string()))?;
+        if state.serial() != record.serial || state.lineage() != record.lineage {
+            return Err(self.corrupt_state(record, "its serial or lineage is not what the release says".to_owned()));
+        }
+        Ok(state)
+    }
+
+    /// The error, with the names of those releases that need the blob: looked for only now, as they matter only now.
+    fn corrupt_state(&self, record: &StateRecord, reason: String) -> CatalogueError {
+        let releases = self.list(usize::MAX).map(Listing::into_iter).into_iter().flatten();
+        let needs = |release: &Release| {
+            (release.stacks.iter()).any(|stack| stack.state.as_ref().is_some_and(|s| s.blob == record.blob))
+        };
+        let mut releases: Vec<String> = releases.filter(needs).map(|release| release.id.to_string()).collect();
+        if releases.is_empty() {
+            releases.push("(none in this catalogue)".to_owned());
+        }
+        CatalogueError::CorruptState {
+            blob: record.blob,
+            releases,
+            reason,
+        }
+    }
+
+    fn manifest(&self, id: &ReleaseId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self
+            .store
+            .get(&keys::release(&self.project, id))?
+            .map(|(bytes, _)| bytes))
+    }
+
+    fn headers(&self) -> Result<Listing<Header>, CatalogueError> {
+        let keys = self
+            .store
+            .list_newest(&keys::releases(&self.project), None, usize::MAX)?;
+        self.read(&keys, usize::MAX, manifest::decode_header)
+    }
+
+    /// Reads manifests in the order of `keys`, at most `limit` good ones. One that was removed meanwhile is passed over.
+    fn read<T>(
+        &self,
+        keys: &[String],
+        limit: usize,
+        decode: impl Fn(&str, &ReleaseId, &[u8]) -> Result<T, Problem>,
+    ) -> Result<Listing<T>, CatalogueError> {
+        let mut listing = Listing {
+            items: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        for key in keys {
+            if listing.items.len() >= limit {
+                break;
+            }
+            let name = key.rsplit('/').next().unwrap_or(key);
+            let unreadable = |reason: String| Unreadable {
+                release: name.to_owned(),
+                reason,
+            };
+            let Ok(id) = name.parse::<ReleaseId>() else {
+                listing
+                    .unreadable
+                    .push(unreadable("its key is not the id of a release".to_owned()));
+                continue;
+            };
+            let Some(bytes) = self.manifest(&id)? else { continue };
+            match decode(&self.project, &id, &bytes) {
+                Ok(item) => listing.items.push(item),
+                Err(problem) => listing.unreadable.push(unreadable(problem.reason())),
+            }
+        }
+        Ok(listing)
+    }
+}
+
+impl Problem {
+    fn reason(self) -> String {
+        match self {
+            Problem::Corrupt { reason } => reason,
+            Problem::NewerFormat { found } => {
+                format!("it has format {found}; this program knows formats up to {FORMAT}")
+            }
+        }
+    }
+    fn at(self, id: &ReleaseId) -> CatalogueError {
+        let release = id.to_string();
+        match self {
+            Problem::Corrupt { reason } => CatalogueError::Unreadable { release, reason },
+            Problem::NewerFormat { found } => CatalogueError::NewerFormat {
+                release,
+                found,
+                supported: FORMAT,
+            },
+        }
+    }
+}
+
+fn version_of(release: Release, stack: &str) -> Option<StateVersion> {
+    let state = release.stack(stack)?.state.clone()?;
+    let Release {
+        id,
+        commit,
+        kind,
+        created_at,
+        actor,
+        ..
+    } = release;
+    Some(StateVersion {
+        release: id,
+        commit,
+        kind,
+        created_at,
+        actor,
+        state,
+    })
+}
+
+fn is_commit(header: &Header, commit: &str) -> bool {
+    header.commit == commit || (commit.len() >= SHORTEST_COMMIT && header.commit.starts_with(commit))
+}
+
+/// Those that a revision means, the best first. `headers` are newest first.
+fn matching<'h>(headers: &'h [Header], revision: &str) -> Result<Vec<&'h Header>, CatalogueError> {
+    let lower = revision.to_ascii_lowercase();
+    let digits = |text: &str| text.replace('-', "");
+    let wanted = digits(&lower);
+    let is_id = |header: &&Header| wanted.len() >= SHORTEST_ID && digits(header.id.as_str()).starts_with(&wanted);
+    let exactly = |header: &&Header| header.name.as_deref() == Some(revision) || header.commit == lower;
+    let mut chosen: Vec<&Header> = headers.iter().filter(exactly).collect();
+    if chosen.is_empty() {
+        let by_id: Vec<&Header> = headers.iter().filter(is_id).collect();
+        chosen = headers.iter().filter(|header| is_commit(header, &lower)).collect();
+        if by_id.len() > 1 || (!by_id.is_empty() && !chosen.is_empty()) {
+            return Err(ambiguous(
+                revision,
+                by_id.iter().chain(&chosen).map(|header| header.id.to_string()),
+            ));
+        }
+        if by_id.len() == 1 {
+            return Ok(by_id);
+        }
+    }
+    if chosen.iter().any(|header| header.commit != chosen[0].commit) {
+        let names = chosen
+            .iter()
+            .map(|header| format!("{} (commit {:.12})", header.id, header.commit));
+        return Err(ambiguous(revision, names));
+    }
+    // A backup has the commit of what was to be rolled back; whoever names the commit means the deploy.
+    chosen.sort_by_key(|header| matches!(header.kind, ReleaseKind::Backup { .. }));
+    Ok(chosen)
+}
+
+fn ambiguous(revision: &str, candidates: impl Iterator<Item = String>) -> CatalogueError {
+    CatalogueError::Ambiguous {
+        revision: revision.to_owned(),
+        candidates: candidates.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

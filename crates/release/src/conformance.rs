@@ -1,0 +1,1 @@
+pub fn conformance(_make: &dyn Fn() -> Box<dyn crate::Store>) {}

@@ -1,0 +1,142 @@
+//! The names of records: what lies where in a store.
+//!
+//! | key | what |
+//! |---|---|
+//! | `projects/<project>/salt` | the salt of the fingerprints of variables |
+//! | `projects/<project>/releases/<uuid v7>` | a release's manifest |
+//! | `projects/<project>/marks/<uuid v7>` | reserved: what people say about a release later (pinned, bad, …) |
+//! | `projects/<project>/runs/<uuid v7>/record` | a run |
+//! | `projects/<project>/runs/<uuid v7>/journal/<%08d>` | its journal |
+//! | `projects/<project>/locks/<stack>` | the lock and fencing counter of a stack |
+
+use crate::{ReleaseId, StoreError};
+
+/// The longest key in bytes. S3 and DynamoDB sort keys take 1024; the rest is room for a prefix in a shared bucket.
+pub const MAXIMUM_LENGTH: usize = 800;
+
+/// What a store does with a key before anything else.
+///
+/// A key is segments separated by `/`; a segment is one or more of `A-Z a-z 0-9 . _ - % = @ + :`, and neither `.` nor
+/// `..`. Names given by people go through [`segment`] first. `%` is the only escape, so that two keys are never the
+/// same thing.
+pub fn check(key: &str) -> Result<(), StoreError> {
+    let refuse = |reason| {
+        Err(StoreError::InvalidKey {
+            key: key.chars().take(200).collect(),
+            reason,
+        })
+    };
+    if key.len() > MAXIMUM_LENGTH {
+        return refuse("it is longer than 800 bytes");
+    }
+    for segment in key.split('/') {
+        if segment.is_empty() {
+            return refuse("a segment is empty");
+        }
+        if segment == "." || segment == ".." {
+            return refuse("a segment is . or ..");
+        }
+        if !segment
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-%=@+:".contains(&byte))
+        {
+            return refuse("it has a character other than A-Z a-z 0-9 . _ - % = @ + : /");
+        }
+    }
+    Ok(())
+}
+
+/// A name given by a person as one segment of a key: every byte outside of `A-Z a-z 0-9 _ -` (and a dot that is not at
+/// the beginning) becomes `%XX`. Injective: different names never share a key.
+pub fn segment(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for (index, byte) in name.bytes().enumerate() {
+        if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || (byte == b'.' && index > 0) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    // An empty name needs a segment too; no name can be mapped to a bare `%`.
+    if text.is_empty() { "%".to_owned() } else { text }
+}
+
+/// `projects/<project>/<rest>`.
+pub fn in_project(project: &str, rest: &str) -> String {
+    format!("projects/{}/{rest}", segment(project))
+}
+
+pub fn salt(project: &str) -> String {
+    in_project(project, "salt")
+}
+
+/// What the keys of all releases of a project begin with.
+pub fn releases(project: &str) -> String {
+    in_project(project, "releases/")
+}
+
+pub fn release(project: &str, id: &ReleaseId) -> String {
+    in_project(project, &format!("releases/{id}"))
+}
+
+/// What the keys of all runs of a project begin with.
+pub fn runs(project: &str) -> String {
+    in_project(project, "runs/")
+}
+
+pub fn run_record(project: &str, run: &str) -> String {
+    in_project(project, &format!("runs/{}/record", segment(run)))
+}
+
+/// What the keys of a run's journal begin with.
+pub fn journal(project: &str, run: &str) -> String {
+    in_project(project, &format!("runs/{}/journal/", segment(run)))
+}
+
+/// Eight digits, so that the order of bytes is the order of steps.
+pub fn journal_step(project: &str, run: &str, number: u32) -> String {
+    format!("{}{number:08}", journal(project, run))
+}
+
+pub fn lock(project: &str, stack: &str) -> String {
+    in_project(project, &format!("locks/{}", segment(stack)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keys_that_could_leave_their_place_are_refused() {
+        for key in [
+            "",
+            "/",
+            "a//b",
+            "/a",
+            "a/",
+            "a/../b",
+            ".",
+            "a/./b",
+            "a b",
+            "a\0",
+            "ä",
+            "a\\b",
+            &"x".repeat(801),
+        ] {
+            assert!(check(key).is_err(), "{key:?}");
+        }
+        for key in ["a", "projects/p/releases/0198", "a/..b", "a/%2E%2E", "x@y=z+1:2"] {
+            assert!(check(key).is_ok(), "{key:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_becomes_one_segment_and_no_two_the_same(one in ".{0,40}", other in ".{0,40}") {
+            prop_assert!(check(&format!("a/{}", segment(&one))).is_ok());
+            prop_assert!(!segment(&one).contains('/'));
+            prop_assert_eq!(one == other, segment(&one) == segment(&other));
+        }
+    }
+}
