@@ -34,7 +34,9 @@ pub fn conformance(make: &dyn Fn() -> Box<dyn Store>) {
 
 /// `count` times INFRA_ROLLBACK_TEST_SCALE (default 1), at least one: for suites whose figure grows with time given.
 pub fn scale(count: usize) -> usize {
-    let factor = std::env::var("INFRA_ROLLBACK_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok());
+    let factor = std::env::var("INFRA_ROLLBACK_TEST_SCALE")
+        .ok()
+        .and_then(|text| text.parse::<f64>().ok());
     ((count as f64 * factor.unwrap_or(1.0)).round() as usize).max(1)
 }
 
@@ -59,26 +61,51 @@ fn blobs_are_addressed_by_content(store: &dyn Store) {
         let there = store.has_blob(&id).unwrap();
         if !there {
             let missing = store.get_blob(&id);
-            assert!(matches!(missing, Err(StoreError::BlobMissing { id: named }) if named == id), "{missing:?}");
+            assert!(
+                matches!(missing, Err(StoreError::BlobMissing { id: named }) if named == id),
+                "{missing:?}"
+            );
         }
-        assert_eq!(store.put_blob(bytes).unwrap(), id, "the address is the hash of the content");
+        assert_eq!(
+            store.put_blob(bytes).unwrap(),
+            id,
+            "the address is the hash of the content"
+        );
         assert_eq!(store.put_blob(bytes).unwrap(), id, "putting a blob twice is harmless");
         assert!(store.has_blob(&id).unwrap());
         assert!(store.get_blob(&id).unwrap() == bytes, "a blob comes back as it was");
     }
-    let many: Vec<Vec<u8>> = (0..100_u32).map(|number| format!("many {}", number / 2).into_bytes()).collect();
+    let many: Vec<Vec<u8>> = (0..100_u32)
+        .map(|number| format!("many {}", number / 2).into_bytes())
+        .collect();
     let slices: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
     let ids = store.put_blobs(&slices).unwrap();
-    assert_eq!(ids, many.iter().map(|bytes| BlobId::of(bytes)).collect::<Vec<_>>(), "in the order given");
-    assert!(ids.iter().zip(&many).all(|(id, bytes)| store.get_blob(id).unwrap() == *bytes));
+    assert_eq!(
+        ids,
+        many.iter().map(|bytes| BlobId::of(bytes)).collect::<Vec<_>>(),
+        "in the order given"
+    );
+    assert!(
+        ids.iter()
+            .zip(&many)
+            .all(|(id, bytes)| store.get_blob(id).unwrap() == *bytes)
+    );
     assert_eq!(store.put_blobs(&[]).unwrap(), []);
 }
 
 fn blobs_are_listed_in_order(store: &dyn Store) {
-    let ids: BTreeSet<BlobId> = (0..50_u8).map(|number| store.put_blob(&[number, 77]).unwrap()).collect();
+    let ids: BTreeSet<BlobId> = (0..50_u8)
+        .map(|number| store.put_blob(&[number, 77]).unwrap())
+        .collect();
     let all: Vec<BlobId> = blobs(store).collect::<Result<_, _>>().unwrap();
-    assert!(all.is_sorted_by(|one, next| one < next), "blobs are listed in ascending order, each once");
-    assert!(ids.iter().all(|id| all.binary_search(id).is_ok()), "every blob is listed");
+    assert!(
+        all.is_sorted_by(|one, next| one < next),
+        "blobs are listed in ascending order, each once"
+    );
+    assert!(
+        ids.iter().all(|id| all.binary_search(id).is_ok()),
+        "every blob is listed"
+    );
     let page = store.list_blobs(Some(&all[3]), 5).unwrap();
     assert_eq!(page, all[4..9], "a page begins after the address given");
     assert_eq!(store.list_blobs(all.last(), 5).unwrap(), []);
@@ -89,8 +116,16 @@ fn records_are_created_once(store: &dyn Store) {
     assert_eq!(store.get("conformance/once").unwrap(), None);
     let version = yes(store.create("conformance/once", b"first").unwrap());
     assert_eq!(store.create("conformance/once", b"second").unwrap(), Created::Exists);
-    assert_eq!(store.create("conformance/once", b"first").unwrap(), Created::Exists, "the same value too");
-    assert_eq!(store.get("conformance/once").unwrap(), Some((b"first".to_vec(), version)), "nothing was overwritten");
+    assert_eq!(
+        store.create("conformance/once", b"first").unwrap(),
+        Created::Exists,
+        "the same value too"
+    );
+    assert_eq!(
+        store.get("conformance/once").unwrap(),
+        Some((b"first".to_vec(), version)),
+        "nothing was overwritten"
+    );
 }
 
 fn records_change_only_from_what_was_seen(store: &dyn Store) {
@@ -98,13 +133,20 @@ fn records_change_only_from_what_was_seen(store: &dyn Store) {
     let nothing = store.replace(key, &Version::new("1"), b"x").unwrap();
     assert_eq!(nothing, Replaced::Changed, "what is not there is not replaced");
     assert_eq!(store.get(key).unwrap(), None, "and not made");
-    assert_eq!(store.remove(key, &Version::new("1")).unwrap(), Replaced::Changed, "what is not there is not removed");
+    assert_eq!(
+        store.remove(key, &Version::new("1")).unwrap(),
+        Replaced::Changed,
+        "what is not there is not removed"
+    );
     let first = yes(store.create(key, b"1").unwrap());
     let second = changed(store.replace(key, &first, b"2").unwrap());
     assert_ne!(first, second);
     assert_eq!(store.replace(key, &first, b"3").unwrap(), Replaced::Changed);
     assert_eq!(store.remove(key, &first).unwrap(), Replaced::Changed);
-    assert_eq!(store.replace(key, &Version::new("no such version"), b"3").unwrap(), Replaced::Changed);
+    assert_eq!(
+        store.replace(key, &Version::new("no such version"), b"3").unwrap(),
+        Replaced::Changed
+    );
     assert_eq!(store.get(key).unwrap(), Some((b"2".to_vec(), second.clone())));
     let _ = changed(store.remove(key, &second).unwrap());
     assert_eq!(store.get(key).unwrap(), None);
@@ -118,12 +160,23 @@ fn old_versions_never_come_back(store: &dyn Store) {
         seen.push(yes(store.create(key, b"same").unwrap()));
         for value in [b"same", b"else", b"same"] {
             let next = changed(store.replace(key, &seen[seen.len() - 1], value).unwrap());
-            assert!(!seen.contains(&next), "round {round}: {next:?} was given before, and the same bytes are another write");
+            assert!(
+                !seen.contains(&next),
+                "round {round}: {next:?} was given before, and the same bytes are another write"
+            );
             seen.push(next);
         }
         for old in &seen[..seen.len() - 1] {
-            assert_eq!(store.replace(key, old, b"stale").unwrap(), Replaced::Changed, "round {round}: {old:?}");
-            assert_eq!(store.remove(key, old).unwrap(), Replaced::Changed, "round {round}: {old:?}");
+            assert_eq!(
+                store.replace(key, old, b"stale").unwrap(),
+                Replaced::Changed,
+                "round {round}: {old:?}"
+            );
+            assert_eq!(
+                store.remove(key, old).unwrap(),
+                Replaced::Changed,
+                "round {round}: {old:?}"
+            );
         }
         let _ = changed(store.remove(key, &seen[seen.len() - 1]).unwrap());
     }
@@ -132,7 +185,9 @@ fn old_versions_never_come_back(store: &dyn Store) {
 fn keys_are_listed_in_byte_order(store: &dyn Store) {
     let prefix = "conformance/list/";
     // Upper case before lower case, `-` before digits, a key that is another one's prefix before it.
-    let names = ["%41", "-", "0", "00", "1", "A", "B/1", "B/2", "B0", "Z", "_", "a", "a-b", "aa", "b", "zz"];
+    let names = [
+        "%41", "-", "0", "00", "1", "A", "B/1", "B/2", "B0", "Z", "_", "a", "a-b", "aa", "b", "zz",
+    ];
     for name in names.iter().rev() {
         let _ = yes(store.create(&format!("{prefix}{name}"), name.as_bytes()).unwrap());
     }
@@ -152,7 +207,9 @@ fn keys_are_listed_in_byte_order(store: &dyn Store) {
             up.extend(page);
         }
         loop {
-            let page = store.list_newest(prefix, down.last().map(String::as_str), size).unwrap();
+            let page = store
+                .list_newest(prefix, down.last().map(String::as_str), size)
+                .unwrap();
             assert!(page.len() <= size);
             if page.is_empty() {
                 break;
@@ -165,18 +222,61 @@ fn keys_are_listed_in_byte_order(store: &dyn Store) {
     }
     let of_b = [format!("{prefix}B/1"), format!("{prefix}B/2")];
     assert_eq!(store.list(&format!("{prefix}B/"), None, 9).unwrap(), of_b);
-    assert_eq!(store.list(&format!("{prefix}B/"), Some(&format!("{prefix}A")), 9).unwrap(), of_b, "after is before it");
-    assert_eq!(store.list(&format!("{prefix}B/"), Some(&format!("{prefix}Z")), 9).unwrap(), Vec::<String>::new());
-    assert_eq!(store.list_newest(&format!("{prefix}B/"), Some(&format!("{prefix}Z")), 9).unwrap().len(), 2);
-    assert_eq!(store.list_newest(&format!("{prefix}B/"), Some(&format!("{prefix}A")), 9).unwrap(), Vec::<String>::new());
+    assert_eq!(
+        store
+            .list(&format!("{prefix}B/"), Some(&format!("{prefix}A")), 9)
+            .unwrap(),
+        of_b,
+        "after is before it"
+    );
+    assert_eq!(
+        store
+            .list(&format!("{prefix}B/"), Some(&format!("{prefix}Z")), 9)
+            .unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        store
+            .list_newest(&format!("{prefix}B/"), Some(&format!("{prefix}Z")), 9)
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(
+        store
+            .list_newest(&format!("{prefix}B/"), Some(&format!("{prefix}A")), 9)
+            .unwrap(),
+        Vec::<String>::new()
+    );
     // Anything that could be a wildcard of the store behind is none.
-    assert_eq!(store.list("conformance/list/%", None, 9).unwrap(), [format!("{prefix}%41")]);
-    assert_eq!(store.list("conformance/list/_", None, 9).unwrap(), [format!("{prefix}_")]);
-    assert_eq!(store.list("conformance/list/B/1", Some(&of_b[0]), 9).unwrap(), Vec::<String>::new());
+    assert_eq!(
+        store.list("conformance/list/%", None, 9).unwrap(),
+        [format!("{prefix}%41")]
+    );
+    assert_eq!(
+        store.list("conformance/list/_", None, 9).unwrap(),
+        [format!("{prefix}_")]
+    );
+    assert_eq!(
+        store.list("conformance/list/B/1", Some(&of_b[0]), 9).unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 fn odd_keys_are_refused(store: &dyn Store) {
-    for key in ["", "/", "/a", "a/", "a//b", "../a", "a/../b", "a b", "a\0b", "é", &"k".repeat(801)] {
+    for key in [
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        "../a",
+        "a/../b",
+        "a b",
+        "a\0b",
+        "é",
+        &"k".repeat(801),
+    ] {
         let refused = |error: StoreError| assert!(matches!(error, StoreError::InvalidKey { .. }), "{key:?}: {error}");
         refused(store.create(key, b"").unwrap_err());
         refused(store.replace(key, &Version::new("1"), b"").unwrap_err());
@@ -215,21 +315,39 @@ fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
 
 fn one_of_many_creates_wins(store: &dyn Store, round: usize) {
     let key = format!("conformance/race/create/{round}");
-    let answers = at_once(WRITERS, |number| store.create(&key, format!("writer {number}").as_bytes()).unwrap());
-    let winners: Vec<usize> = (0..WRITERS).filter(|number| answers[*number] != Created::Exists).collect();
+    let answers = at_once(WRITERS, |number| {
+        store.create(&key, format!("writer {number}").as_bytes()).unwrap()
+    });
+    let winners: Vec<usize> = (0..WRITERS)
+        .filter(|number| answers[*number] != Created::Exists)
+        .collect();
     assert_eq!(winners.len(), 1, "round {round}: writers {winners:?} all created {key}");
     let (value, version) = store.get(&key).unwrap().unwrap();
-    assert_eq!(value, format!("writer {}", winners[0]).into_bytes(), "what is there is the winner's");
+    assert_eq!(
+        value,
+        format!("writer {}", winners[0]).into_bytes(),
+        "what is there is the winner's"
+    );
     assert_eq!(answers[winners[0]], Created::Yes(version), "the version too");
 }
 
 fn one_of_many_replaces_wins(store: &dyn Store, round: usize) {
     let key = format!("conformance/race/replace/{round}");
     let seen = yes(store.create(&key, b"before").unwrap());
-    let replace = |number: usize| store.replace(&key, &seen, format!("writer {number}").as_bytes()).unwrap();
+    let replace = |number: usize| {
+        store
+            .replace(&key, &seen, format!("writer {number}").as_bytes())
+            .unwrap()
+    };
     let answers = at_once(WRITERS, replace);
-    let winners: Vec<usize> = (0..WRITERS).filter(|number| answers[*number] != Replaced::Changed).collect();
-    assert_eq!(winners.len(), 1, "round {round}: writers {winners:?} all replaced {key}");
+    let winners: Vec<usize> = (0..WRITERS)
+        .filter(|number| answers[*number] != Replaced::Changed)
+        .collect();
+    assert_eq!(
+        winners.len(),
+        1,
+        "round {round}: writers {winners:?} all replaced {key}"
+    );
     let (value, version) = store.get(&key).unwrap().unwrap();
     assert_eq!(value, format!("writer {}", winners[0]).into_bytes());
     assert_eq!(answers[winners[0]], Replaced::Yes(version));
@@ -243,8 +361,14 @@ fn one_of_many_removes_wins(store: &dyn Store, round: usize) {
         0 => store.remove(&key, &seen).unwrap(),
         _ => store.replace(&key, &seen, b"after").unwrap(),
     });
-    let winners: Vec<usize> = (0..WRITERS).filter(|number| answers[*number] != Replaced::Changed).collect();
-    assert_eq!(winners.len(), 1, "round {round}: {winners:?} all removed or replaced {key}");
+    let winners: Vec<usize> = (0..WRITERS)
+        .filter(|number| answers[*number] != Replaced::Changed)
+        .collect();
+    assert_eq!(
+        winners.len(),
+        1,
+        "round {round}: {winners:?} all removed or replaced {key}"
+    );
     assert_eq!(store.get(&key).unwrap().is_none(), winners[0].is_multiple_of(2));
 }
 
@@ -257,14 +381,22 @@ fn increments_are_not_lost(store: &dyn Store, each: usize) {
             loop {
                 let (value, version) = store.get(key).unwrap().unwrap();
                 let number: usize = String::from_utf8(value).unwrap().parse().unwrap();
-                if store.replace(key, &version, (number + 1).to_string().as_bytes()).unwrap() != Replaced::Changed {
+                if store
+                    .replace(key, &version, (number + 1).to_string().as_bytes())
+                    .unwrap()
+                    != Replaced::Changed
+                {
                     break;
                 }
             }
         }
     });
     let (value, _) = store.get(key).unwrap().unwrap();
-    assert_eq!(String::from_utf8(value).unwrap(), (writers * each).to_string(), "increments were lost");
+    assert_eq!(
+        String::from_utf8(value).unwrap(),
+        (writers * each).to_string(),
+        "increments were lost"
+    );
 }
 
 fn many_put_the_same_blob(store: &dyn Store) {
