@@ -69,7 +69,7 @@ pub enum Repetition {
     ForEach(Option<BTreeSet<String>>),
 }
 
-/// A resource, a data source, or (with [`Mode::Managed`] never) nothing else: ephemeral resources have no state.
+/// A `resource` or `data` block. Ephemeral resources have no state and are left out.
 #[derive(Debug, Clone)]
 pub struct Resource {
     pub mode: Mode,
@@ -155,6 +155,8 @@ pub struct Import {
     /// The key of `to` is computed (`for_each` on the block): `to.key` is then `None`.
     pub to_has_expression: bool,
     pub id: Option<Expr>,
+    /// From Terraform 1.12: the object's identity instead of an id.
+    pub identity: Option<Expr>,
     pub for_each: Option<Expr>,
     pub provider: Option<String>,
     pub at: Location,
