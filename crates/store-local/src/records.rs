@@ -1,0 +1,238 @@
+//! Records in SQLite. Every write takes the write lock first, so that looking and writing are one.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use rollback_release::{Created, Replaced, StoreError, Version};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use crate::failure::{PATIENCE, of_database, of_file};
+use crate::format::FORMAT;
+
+pub(crate) const DATABASE: &str = "records.sqlite";
+
+/// `writes.number` rises with every write of any record and is never set back: it is the version, so that no version
+/// is given twice, whatever is removed and made again.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS records (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL, version INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS writes (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), number INTEGER NOT NULL);
+    INSERT OR IGNORE INTO writes VALUES (1, 0);
+";
+
+/// Above every byte that a key may have.
+const ABOVE: char = '\x7f';
+
+pub(crate) struct Records {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Records {
+    pub(crate) fn open(home: &Path) -> Result<Records, StoreError> {
+        let path = home.join(DATABASE);
+        // SQLite would make it readable for all; its other files take over the mode of this one.
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| of_file("open", &path, error))?;
+        let connection = patiently(|| connect(&path)).map_err(|error| of_database("open", &path, error))?;
+        let records = Records {
+            path,
+            connection: Mutex::new(connection),
+        };
+        let found: i64 =
+            records.read(|connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
+        match u64::try_from(found) {
+            Ok(0) => records.write("prepare", |transaction| {
+                transaction.execute_batch(SCHEMA)?;
+                transaction.pragma_update(None, "user_version", FORMAT as i64)
+            })?,
+            Ok(FORMAT) => {}
+            Ok(found) => {
+                let place = records.path.display().to_string();
+                return Err(StoreError::NewerFormat {
+                    place,
+                    found,
+                    supported: FORMAT,
+                });
+            }
+            Err(_) => return Err(records.damaged("its version is negative")),
+        }
+        Ok(records)
+    }
+
+    pub(crate) fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError> {
+        self.write("write to", |transaction| {
+            let there = transaction
+                .prepare_cached("SELECT 1 FROM records WHERE key = ?1")?
+                .exists([key])?;
+            if there {
+                return Ok(Created::Exists);
+            }
+            let number = next_number(transaction)?;
+            transaction
+                .prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3)")?
+                .execute(params![key, value, number])?;
+            Ok(Created::Yes(Version::new(number.to_string())))
+        })
+    }
+
+    pub(crate) fn replace(&self, key: &str, expected: &Version, value: &[u8]) -> Result<Replaced, StoreError> {
+        let Some(expected) = number_of(expected) else {
+            return Ok(Replaced::Changed);
+        };
+        self.write("write to", |transaction| {
+            // Looked at first: who comes too late costs no write.
+            let there = transaction
+                .prepare_cached("SELECT 1 FROM records WHERE key = ?1 AND version = ?2")?
+                .exists(params![key, expected])?;
+            if !there {
+                return Ok(Replaced::Changed);
+            }
+            let number = next_number(transaction)?;
+            transaction
+                .prepare_cached("UPDATE records SET value = ?1, version = ?2 WHERE key = ?3")?
+                .execute(params![value, number, key])?;
+            Ok(Replaced::Yes(Version::new(number.to_string())))
+        })
+    }
+
+    pub(crate) fn remove(&self, key: &str, expected: &Version) -> Result<Replaced, StoreError> {
+        let Some(number) = number_of(expected) else {
+            return Ok(Replaced::Changed);
+        };
+        self.write("write to", |transaction| {
+            let done = transaction
+                .prepare_cached("DELETE FROM records WHERE key = ?1 AND version = ?2")?
+                .execute(params![key, number])?;
+            Ok(if done == 1 {
+                Replaced::Yes(expected.clone())
+            } else {
+                Replaced::Changed
+            })
+        })
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT value, version FROM records WHERE key = ?1")?
+                .query_row([key], |row| {
+                    Ok((row.get(0)?, Version::new(row.get::<_, i64>(1)?.to_string())))
+                })
+                .optional()
+        })
+    }
+
+    pub(crate) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT key FROM records WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key LIMIT ?4",
+                )?
+                .query_map(
+                    params![prefix, end_of(prefix), after.unwrap_or(""), bounded(limit)],
+                    |row| row.get(0),
+                )?
+                .collect()
+        })
+    }
+
+    pub(crate) fn list_newest(
+        &self,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let end = end_of(prefix);
+        let before = before.map_or(end.as_str(), |before| before.min(&end));
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT key FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3")?
+                .query_map(params![prefix, before, bounded(limit)], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    fn read<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        patiently(|| work(&connection)).map_err(|error| of_database("read", &self.path, error))
+    }
+
+    /// All of `work` or nothing, durable when it returns.
+    fn write<T>(&self, action: &str, work: impl Fn(&Transaction) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        patiently(|| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        })
+        .map_err(|error| of_database(action, &self.path, error))
+    }
+
+    fn damaged(&self, reason: &str) -> StoreError {
+        StoreError::Damaged {
+            place: self.path.display().to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // With NORMAL a commit in the log could be lost with the power: it would have been promised.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
+}
+
+/// SQLite waits by itself for most locks, but not while the first ones turn the log on or a log is recovered.
+fn patiently<T>(mut work: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let started = Instant::now();
+    loop {
+        match work() {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && started.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn next_number(transaction: &Transaction) -> rusqlite::Result<i64> {
+    transaction
+        .prepare_cached("UPDATE writes SET number = number + 1 WHERE only_row = 1 RETURNING number")?
+        .query_row([], |row| row.get(0))
+}
+
+/// `None` for what is no version of this store. Only the one way of writing a number counts.
+fn number_of(version: &Version) -> Option<i64> {
+    version
+        .as_str()
+        .parse()
+        .ok()
+        .filter(|number: &i64| number.to_string() == version.as_str())
+}
+
+fn end_of(prefix: &str) -> String {
+    format!("{prefix}{ABOVE}")
+}
+
+fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
