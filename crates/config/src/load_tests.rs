@@ -44,7 +44,7 @@ fn a_resource_with_everything() {
     assert_eq!(resource.provider.as_deref(), Some("aws.west"));
     assert_eq!(resource.provisioners, ["local-exec", "file"]);
     assert_eq!(resource.depends_on, ["aws_vpc.main", "module.net"]);
-    assert_eq!(resource.at.to_string(), "main.tf:33:1");
+    assert_eq!(resource.at.to_string(), "main.tf:34:1");
     let names: Vec<_> = resource.attributes.keys().map(String::as_str).collect();
     assert_eq!(
         names,
@@ -58,6 +58,7 @@ fn a_resource_with_everything() {
             "count.index",
             "local.names",
             "aws_vpc.main.id",
+            "data.aws_region.here",
             "data.aws_region.here.name",
             "module.net.zone"
         ]
