@@ -21,7 +21,10 @@ impl Index {
             return Ok(Self::default());
         }
         let size = (instances.len() * 2).next_power_of_two();
-        let mut index = Self { slots: vec![FREE; size], hasher: RandomState::new() };
+        let mut index = Self {
+            slots: vec![FREE; size],
+            hasher: RandomState::new(),
+        };
         for (position, instance) in instances.iter().enumerate() {
             let slot = index.slot(instances, &instance.id);
             match index.slots[slot] {

@@ -59,7 +59,10 @@ pub struct Instance {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Instance").field("id", &self.id.to_string()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Instance")
+            .field("id", &self.id.to_string())
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +78,10 @@ impl Instance {
             name: String::new(),
         };
         Self {
-            id: InstanceId { address: Address { resource, key: None }, deposed: None },
+            id: InstanceId {
+                address: Address { resource, key: None },
+                deposed: None,
+            },
             provider: Arc::clone(&NO_PROVIDER),
             span: Span::default(),
             attributes: None,
@@ -148,17 +154,17 @@ impl Instance {
 
     /// The whole object of the instance as it stands in the state.
     pub fn raw<'s>(&self, state: &'s State) -> &'s [u8] {
-        self.span.of(state.bytes())
+        self.span.of(state.text()).as_bytes()
     }
 
     /// The JSON object of the attributes as it stands, from `attributes` or else `attributes_flat`.
     pub fn attributes_raw<'s>(&self, state: &'s State) -> Option<&'s [u8]> {
-        self.attributes.map(|span| span.of(state.bytes()))
+        self.attributes.map(|span| span.of(state.text()).as_bytes())
     }
 
     /// The attributes, parsed now; empty where there are none. Numbers keep their digits.
     pub fn attributes(&self, state: &State) -> Map<String, Value> {
-        match self.attributes_raw(state).map(decode_value) {
+        match self.attributes.map(|span| decode_value(span.of(state.text()))) {
             Some(Value::Object(map)) => map,
             _ => Map::new(),
         }
@@ -166,45 +172,48 @@ impl Instance {
 
     /// The attribute `id`: how nearly every provider names the real object. Found while the state was parsed.
     pub fn identifier(&self, state: &State) -> Option<String> {
-        scalar(self.identifier?.of(state.bytes()))
+        scalar(self.identifier?.of(state.text()))
     }
 
     /// A top-level attribute that is a string; found by scanning, without parsing the others.
     pub fn string_attribute(&self, state: &State, name: &str) -> Option<String> {
-        let bytes = state.bytes();
+        let text = state.text();
         let mut found = None;
-        let mut scanner = Scanner::at(bytes, self.attributes?.start(), 0);
+        let mut scanner = Scanner::at(text, self.attributes?.start(), 0);
         let outcome = scanner.object(|scanner, _, key| {
             let value = scanner.value()?;
-            if &*key == name.as_bytes() {
+            if key == name {
                 found = Some(value);
             }
             Ok(())
         });
         debug_assert!(outcome.is_ok());
-        let raw = found?.of(bytes);
-        (raw[0] == b'"').then(|| decode_string(raw))
+        let raw = found?.of(text);
+        raw.starts_with('"').then(|| decode_string(raw))
     }
 
     /// Which attributes hold sensitive values by the configuration. What a provider marks sensitive in its schema
     /// is not in here.
     pub fn sensitive_paths(&self, state: &State) -> Vec<Path> {
         self.sensitive
-            .and_then(|span| read_sensitive_paths(state.bytes(), span).ok())
+            .and_then(|span| read_sensitive_paths(state.text(), span).ok())
             .unwrap_or_default()
     }
 
     /// The configuration addresses (without keys) that it was created after.
     pub fn dependencies(&self, state: &State) -> Vec<String> {
-        let bytes = state.bytes();
-        self.dependency_spans(bytes).into_iter().map(|span| decode_string(span.of(bytes))).collect()
+        let text = state.text();
+        self.dependency_spans(text)
+            .into_iter()
+            .map(|span| decode_string(span.of(text)))
+            .collect()
     }
 
     /// Where each of the dependencies stands, quotes included.
-    pub(crate) fn dependency_spans(&self, bytes: &[u8]) -> Vec<Span> {
+    pub(crate) fn dependency_spans(&self, text: &str) -> Vec<Span> {
         let mut spans = Vec::new();
         if let Some(array) = self.dependencies {
-            let outcome = Scanner::at(bytes, array.start(), 0).array(|scanner, _| {
+            let outcome = Scanner::at(text, array.start(), 0).array(|scanner, _| {
                 spans.push(scanner.value()?);
                 Ok(())
             });
@@ -215,28 +224,28 @@ impl Instance {
 
     /// What the provider keeps for itself: the base64 text as it stands, without quotes.
     pub fn private<'s>(&self, state: &'s State) -> Option<&'s [u8]> {
-        let quoted = self.private?.of(state.bytes());
-        Some(&quoted[1..quoted.len() - 1])
+        let quoted = self.private?.of(state.text());
+        Some(&quoted.as_bytes()[1..quoted.len() - 1])
     }
 
     /// The resource identity (Terraform 1.12 and later).
     pub fn identity(&self, state: &State) -> Option<Value> {
-        self.identity.map(|span| decode_value(span.of(state.bytes())))
+        self.identity.map(|span| decode_value(span.of(state.text())))
     }
 
     /// The names of the fields of this object, those unknown to this crate too.
     pub fn field_names(&self, state: &State) -> Vec<String> {
-        let bytes = state.bytes();
-        let name = |member: crate::json::Member| String::from_utf8_lossy(&member.name(bytes)).into_owned();
-        members(bytes, self.span).into_iter().map(name).collect()
+        let text = state.text();
+        let name = |member: crate::json::Member| member.name(text).into_owned();
+        members(text, self.span).into_iter().map(name).collect()
     }
 }
 
 /// A string's content, or a number as it is written.
-fn scalar(raw: &[u8]) -> Option<String> {
-    match raw[0] {
+fn scalar(raw: &str) -> Option<String> {
+    match raw.as_bytes()[0] {
         b'"' => Some(decode_string(raw)),
-        b'-' | b'0'..=b'9' => Some(String::from_utf8_lossy(raw).into_owned()),
+        b'-' | b'0'..=b'9' => Some(raw.to_owned()),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use crate::address::ModulePath;
 use crate::error::{Place, StateError};
 use crate::index::Index;
 use crate::instance::Instance;
-use crate::json::{Fault, MAXIMUM_DEPTH, Scanner, Span};
+use crate::json::{Fault, FaultKind, MAXIMUM_DEPTH, Scanner, Span};
 use fields::{Context, boolean, container, text, whole_number};
 
 pub(crate) use instance::read_sensitive_paths;
@@ -20,10 +20,21 @@ pub(crate) use instance::read_sensitive_paths;
 /// Valid JSON that is not what a state has at that place.
 #[derive(Debug)]
 pub(crate) enum Structure {
-    Duplicate { path: String },
-    Missing { path: String },
-    WrongType { path: String, expected: &'static str, found: &'static str },
-    Invalid { path: String, reason: String },
+    Duplicate {
+        path: String,
+    },
+    Missing {
+        path: String,
+    },
+    WrongType {
+        path: String,
+        expected: &'static str,
+        found: &'static str,
+    },
+    Invalid {
+        path: String,
+        reason: String,
+    },
 }
 
 /// What a state's bytes hold, as positions in them.
@@ -75,21 +86,31 @@ impl Entry {
 /// The only format that is read.
 pub(crate) const FORMAT: u64 = 4;
 
-/// Reads a whole state.
-pub(crate) fn read(bytes: &[u8]) -> Result<Document, StateError> {
-    refuse_other_files(bytes)?;
-    let outcome = Reader::new(bytes).document();
-    outcome.map_err(|failure| match failure {
-        Failure::Fault(fault) => explain(bytes, fault),
-        Failure::Error(error) => error,
-    })
+/// Reads a whole state; gives the bytes back as the text that they are.
+pub(crate) fn read(bytes: Vec<u8>) -> Result<(String, Document), StateError> {
+    refuse_other_files(&bytes)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        StateError::NotUtf8 {
+            place: Place::of(error.as_bytes(), valid),
+        }
+    })?;
+    refuse_other_texts(&text)?;
+    match Reader::new(&text).document() {
+        Ok(document) => Ok((text, document)),
+        Err(Failure::Fault(fault)) => Err(explain(text.as_bytes(), fault)),
+        Err(Failure::Error(error)) => Err(error),
+    }
 }
 
-/// What is recognisably something else, by its first bytes, and what is not UTF-8.
+/// What is recognisably something else by its first bytes.
 fn refuse_other_files(bytes: &[u8]) -> Result<(), StateError> {
     let limit = u32::MAX as usize - 1;
     if bytes.len() > limit {
-        return Err(StateError::TooLarge { length: bytes.len(), limit });
+        return Err(StateError::TooLarge {
+            length: bytes.len(),
+            limit,
+        });
     }
     match bytes {
         [0xef, 0xbb, 0xbf, ..] => return Err(StateError::ByteOrderMark),
@@ -102,37 +123,55 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), StateError> {
         [b't', b'f', b's', b't', b'a', b't', b'e', ..] => return Err(StateError::BinaryFormat),
         _ => {}
     }
-    if let Err(error) = std::str::from_utf8(bytes) {
-        return Err(StateError::NotUtf8 { place: Place::of(bytes, error.valid_up_to()) });
-    }
-    let mut scanner = Scanner::new(bytes);
+    Ok(())
+}
+
+/// What does not even begin like JSON.
+fn refuse_other_texts(text: &str) -> Result<(), StateError> {
+    let mut scanner = Scanner::new(text);
     match scanner.token() {
-        0 if scanner.position() == bytes.len() => Err(StateError::Empty),
+        0 if scanner.position() == text.len() => Err(StateError::Empty),
         b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Ok(()),
-        b'<' => Err(StateError::NotJson { found: "`<`, like a web page or XML".to_owned() }),
-        byte if byte.is_ascii_graphic() => {
-            Err(StateError::NotJson { found: format!("`{}`", char::from(byte)) })
+        b'<' => Err(StateError::NotJson {
+            found: "`<`, like a web page or XML".to_owned(),
+        }),
+        byte if byte.is_ascii_graphic() => Err(StateError::NotJson {
+            found: format!("`{}`", char::from(byte)),
+        }),
+        _ => {
+            let found = text[scanner.position()..].chars().next().unwrap_or_default();
+            Err(StateError::NotJson {
+                found: format!("the character U+{:04X}", found as u32),
+            })
         }
-        byte => Err(StateError::NotJson { found: format!("the byte 0x{byte:02x}") }),
     }
 }
 
 /// A fault with the place where it is.
 fn explain(bytes: &[u8], fault: Fault) -> StateError {
-    match fault {
-        Fault::Syntax { offset, message } => StateError::Syntax { place: Place::of(bytes, offset), message },
-        Fault::Truncated => StateError::Truncated { place: Place::of(bytes, bytes.len()) },
-        Fault::TooDeep { offset } => {
-            StateError::TooDeep { place: Place::of(bytes, offset), limit: MAXIMUM_DEPTH }
-        }
-        Fault::Structure { offset, error } => {
+    match *fault.0 {
+        FaultKind::Syntax { offset, message } => StateError::Syntax {
+            place: Place::of(bytes, offset),
+            message,
+        },
+        FaultKind::Truncated => StateError::Truncated {
+            place: Place::of(bytes, bytes.len()),
+        },
+        FaultKind::TooDeep { offset } => StateError::TooDeep {
+            place: Place::of(bytes, offset),
+            limit: MAXIMUM_DEPTH,
+        },
+        FaultKind::Structure { offset, error } => {
             let place = Place::of(bytes, offset);
-            match *error {
+            match error {
                 Structure::Duplicate { path } => StateError::DuplicateKey { place, path },
                 Structure::Missing { path } => StateError::MissingField { place, path },
-                Structure::WrongType { path, expected, found } => {
-                    StateError::WrongType { place, path, expected, found }
-                }
+                Structure::WrongType { path, expected, found } => StateError::WrongType {
+                    place,
+                    path,
+                    expected,
+                    found,
+                },
                 Structure::Invalid { path, reason } => StateError::InvalidValue { place, path, reason },
             }
         }
@@ -154,14 +193,14 @@ impl From<Fault> for Failure {
 /// and a tool that rolls back cannot guess.
 #[derive(Default)]
 pub(crate) struct Seen<'b> {
-    few: Vec<Cow<'b, [u8]>>,
-    many: HashSet<Cow<'b, [u8]>>,
+    few: Vec<Cow<'b, str>>,
+    many: HashSet<Cow<'b, str>>,
 }
 
 impl<'b> Seen<'b> {
     const FEW: usize = 24;
 
-    fn note(&mut self, context: Context, key_span: Span, key: &Cow<'b, [u8]>) -> Result<(), Fault> {
+    fn note(&mut self, context: Context, key_span: Span, key: &Cow<'b, str>) -> Result<(), Fault> {
         let repeated = if self.few.len() < Self::FEW {
             let repeated = self.few.contains(key);
             self.few.push(key.clone());
@@ -175,8 +214,11 @@ impl<'b> Seen<'b> {
         if !repeated {
             return Ok(());
         }
-        let path = context.path(&String::from_utf8_lossy(key));
-        Err(Fault::Structure { offset: key_span.start(), error: Box::new(Structure::Duplicate { path }) })
+        let path = context.path(key);
+        Err(Fault(Box::new(FaultKind::Structure {
+            offset: key_span.start(),
+            error: Structure::Duplicate { path },
+        })))
     }
 
     fn clear(&mut self) {
@@ -187,11 +229,12 @@ impl<'b> Seen<'b> {
 
 /// What reading has found so far.
 struct Reader<'b> {
-    bytes: &'b [u8],
+    text: &'b str,
     found: Document,
     /// The module path read last: resources of one module stand together.
     module: (Span, ModulePath),
-    providers: HashMap<&'b [u8], Arc<str>>,
+    providers: HashMap<&'b str, Arc<str>>,
+    seen_in_resource: Seen<'b>,
     seen_in_instance: Seen<'b>,
 }
 
@@ -211,22 +254,23 @@ struct Top {
 }
 
 impl<'b> Reader<'b> {
-    fn new(bytes: &'b [u8]) -> Self {
+    fn new(text: &'b str) -> Self {
         Self {
-            bytes,
+            text,
             found: Document::default(),
             module: (Span::default(), ModulePath::root()),
             providers: HashMap::new(),
+            seen_in_resource: Seen::default(),
             seen_in_instance: Seen::default(),
         }
     }
 
     fn document(mut self) -> Result<Document, Failure> {
-        let mut scanner = Scanner::new(self.bytes);
+        let mut scanner = Scanner::new(self.text);
         let context = Context::TOP;
         if scanner.token() != b'{' {
             scanner.value()?;
-            let error = fields::wrong_type_at(self.bytes, 0, context, "the document", "an object");
+            let error = fields::wrong_type_at(self.text, 0, context, "the document", "an object");
             return Err(error.into());
         }
         let mut top = Top::default();
@@ -238,27 +282,27 @@ impl<'b> Reader<'b> {
             seen.note(context, key_span, &key)?;
             let start = scanner.position();
             match &*key {
-                b"version" => {
+                "version" => {
                     let value = scanner.value()?;
-                    known = value.of(self.bytes) == b"4";
+                    known = value.of(self.text) == "4";
                     top.version = Some(value);
                 }
-                b"resources" if known => {
+                "resources" if known => {
                     self.resources(scanner)?;
                 }
-                b"outputs" if known => self.outputs(scanner)?,
+                "outputs" if known => self.outputs(scanner)?,
                 name => {
                     let value = scanner.value()?;
                     match name {
-                        b"terraform_version" => top.terraform_version = Some(value),
-                        b"serial" => top.serial = Some(value),
-                        b"lineage" => top.lineage = Some(value),
-                        b"outputs" => top.outputs = Some(value),
-                        b"resources" => top.resources = Some(value),
-                        b"check_results" => top.check_results = Some(value),
-                        b"encrypted_data" => top.encrypted_data = true,
-                        b"format_version" => top.format_version = Some(value),
-                        b"backend" => top.backend = true,
+                        "terraform_version" => top.terraform_version = Some(value),
+                        "serial" => top.serial = Some(value),
+                        "lineage" => top.lineage = Some(value),
+                        "outputs" => top.outputs = Some(value),
+                        "resources" => top.resources = Some(value),
+                        "check_results" => top.check_results = Some(value),
+                        "encrypted_data" => top.encrypted_data = true,
+                        "format_version" => top.format_version = Some(value),
+                        "backend" => top.backend = true,
                         _ => {}
                     }
                 }
@@ -267,8 +311,8 @@ impl<'b> Reader<'b> {
             Ok(())
         })?;
         self.require_format(&top)?;
-        if scanner.token() != 0 || scanner.position() < self.bytes.len() {
-            let place = Place::of(self.bytes, scanner.position());
+        if scanner.token() != 0 || scanner.position() < self.text.len() {
+            let place = Place::of(self.text.as_bytes(), scanner.position());
             return Err(Failure::Error(StateError::TrailingData { place }));
         }
         self.finish(top)
@@ -281,7 +325,7 @@ impl<'b> Reader<'b> {
                 return Err(Failure::Error(StateError::Encrypted));
             }
             if let Some(span) = top.format_version {
-                let format_version = String::from_utf8_lossy(span.of(self.bytes)).trim_matches('"').to_owned();
+                let format_version = span.of(self.text).trim_matches('"').to_owned();
                 return Err(Failure::Error(StateError::ShowOutput { format_version }));
             }
             return Err(fields::missing(self.found.root.start(), Context::TOP, "version").into());
@@ -290,24 +334,29 @@ impl<'b> Reader<'b> {
         let version = whole_number(&mut scanner, Context::TOP, "version")?;
         let terraform_version = || {
             let mut scanner = self.scanner_at(top.terraform_version?);
-            text(&mut scanner, Context::TOP, "terraform_version").ok().flatten().map(Cow::into_owned)
+            text(&mut scanner, Context::TOP, "terraform_version")
+                .ok()
+                .flatten()
+                .map(Cow::into_owned)
         };
         match version {
             Some(FORMAT) => Ok(()),
             None => Err(fields::missing(self.found.root.start(), Context::TOP, "version").into()),
             Some(_) if top.backend => Err(Failure::Error(StateError::BackendRecord)),
-            Some(version) if version < FORMAT => {
-                Err(Failure::Error(StateError::OldFormat { version, terraform_version: terraform_version() }))
-            }
-            Some(version) => {
-                Err(Failure::Error(StateError::FutureFormat { version, terraform_version: terraform_version() }))
-            }
+            Some(version) if version < FORMAT => Err(Failure::Error(StateError::OldFormat {
+                version,
+                terraform_version: terraform_version(),
+            })),
+            Some(version) => Err(Failure::Error(StateError::FutureFormat {
+                version,
+                terraform_version: terraform_version(),
+            })),
         }
     }
 
     /// A scanner for a value of the document's object that was skipped.
     fn scanner_at(&self, value: Span) -> Scanner<'b> {
-        Scanner::at(self.bytes, value.start(), 1)
+        Scanner::at(self.text, value.start(), 1)
     }
 
     fn finish(mut self, top: Top) -> Result<Document, Failure> {
@@ -337,10 +386,10 @@ impl<'b> Reader<'b> {
         if let Some(span) = top.resources {
             self.resources(&mut self.scanner_at(span))?;
         }
-        let bytes = self.bytes;
+        let text = self.text;
         let mut found = self.found;
         found.index = Index::build(&found.instances).map_err(|(first, second)| {
-            let place = |index: usize| Place::of(bytes, found.instances[index].span.start());
+            let place = |index: usize| Place::of(text.as_bytes(), found.instances[index].span.start());
             Failure::Error(StateError::DuplicateInstance {
                 id: found.instances[second].id.clone(),
                 first: place(first),
@@ -356,7 +405,7 @@ impl<'b> Reader<'b> {
         }
         let mut seen = Seen::default();
         scanner.object(|scanner, key_span, key| {
-            let name = String::from_utf8_lossy(&key).into_owned();
+            let name = key.to_string();
             let context = Context::output(&name);
             seen.note(Context::OUTPUTS, key_span, &key)?;
             if scanner.token() != b'{' {
@@ -368,9 +417,9 @@ impl<'b> Reader<'b> {
             scanner.object(|scanner, key_span, key| {
                 seen.note(context, key_span, &key)?;
                 match &*key {
-                    b"sensitive" => sensitive = boolean(scanner, context, "sensitive")?.unwrap_or(false),
-                    b"value" => value = Some(scanner.value()?),
-                    b"type" => kind = Some(scanner.value()?),
+                    "sensitive" => sensitive = boolean(scanner, context, "sensitive")?.unwrap_or(false),
+                    "value" => value = Some(scanner.value()?),
+                    "type" => kind = Some(scanner.value()?),
                     _ => {
                         scanner.value()?;
                     }
@@ -380,7 +429,12 @@ impl<'b> Reader<'b> {
             let Some(value) = value else {
                 return Err(fields::missing(start, context, "value"));
             };
-            self.found.outputs.push(OutputEntry { name, sensitive, value, kind });
+            self.found.outputs.push(OutputEntry {
+                name,
+                sensitive,
+                value,
+                kind,
+            });
             Ok(())
         })?;
         Ok(())

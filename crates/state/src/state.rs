@@ -21,7 +21,7 @@ pub struct State {
 }
 
 struct Inner {
-    bytes: Vec<u8>,
+    text: String,
     document: Document,
     sha256: OnceLock<String>,
 }
@@ -47,9 +47,14 @@ impl State {
     /// # Errors
     /// One [`StateError`] for each way in which bytes are not a state of format 4.
     pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<State, StateError> {
-        let bytes = bytes.into();
-        let document = read(&bytes)?;
-        Ok(State { inner: Arc::new(Inner { bytes, document, sha256: OnceLock::new() }) })
+        let (text, document) = read(bytes.into())?;
+        Ok(State {
+            inner: Arc::new(Inner {
+                text,
+                document,
+                sha256: OnceLock::new(),
+            }),
+        })
     }
 
     /// A state with nothing in it, serial 0, as Terraform writes it.
@@ -68,7 +73,12 @@ impl State {
 
     /// The bytes that it was parsed from.
     pub fn bytes(&self) -> &[u8] {
-        &self.inner.bytes
+        self.inner.text.as_bytes()
+    }
+
+    /// The bytes as the text that they are.
+    pub(crate) fn text(&self) -> &str {
+        &self.inner.text
     }
 
     pub(crate) fn document(&self) -> &Document {
@@ -80,7 +90,10 @@ impl State {
     /// Two states are the same only if this is: lineage and serial are not unique (a local apply can write other
     /// content under the same serial).
     pub fn sha256(&self) -> String {
-        self.inner.sha256.get_or_init(|| hex::encode(Sha256::digest(&self.inner.bytes))).clone()
+        self.inner
+            .sha256
+            .get_or_init(|| hex::encode(Sha256::digest(self.bytes())))
+            .clone()
     }
 
     /// The state's format: always 4.
@@ -121,7 +134,10 @@ impl State {
     /// The object with this id.
     pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
         let document = &self.inner.document;
-        document.index.find(&document.instances, id).map(|position| &document.instances[position])
+        document
+            .index
+            .find(&document.instances, id)
+            .map(|position| &document.instances[position])
     }
 
     /// Where the object with this id is among [`State::instances`].
@@ -132,18 +148,21 @@ impl State {
 
     /// The output values of the root module in the order of the file.
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = Output<'_>> {
-        let bytes = self.bytes();
+        let text = self.text();
         self.inner.document.outputs.iter().map(move |output| Output {
             name: &output.name,
             sensitive: output.sensitive,
-            value: output.value.of(bytes),
-            kind: output.kind.map(|span| span.of(bytes)),
+            value: output.value.of(text),
+            kind: output.kind.map(|span| span.of(text)),
         })
     }
 
     /// The array `check_results` as it stands; none where it is null or missing.
     pub fn check_results_raw(&self) -> Option<&[u8]> {
-        self.inner.document.check_results.map(|span| span.of(self.bytes()))
+        self.inner
+            .document
+            .check_results
+            .map(|span| span.of(self.text()).as_bytes())
     }
 
     /// Whether it has neither resources nor outputs.
@@ -164,8 +183,8 @@ pub struct Output<'s> {
     pub name: &'s str,
     /// Whether the configuration says that it is sensitive.
     pub sensitive: bool,
-    value: &'s [u8],
-    kind: Option<&'s [u8]>,
+    value: &'s str,
+    kind: Option<&'s str>,
 }
 
 impl std::fmt::Debug for Output<'_> {
@@ -181,12 +200,12 @@ impl std::fmt::Debug for Output<'_> {
 impl<'s> Output<'s> {
     /// The value's JSON as it stands.
     pub fn value_raw(&self) -> &'s [u8] {
-        self.value
+        self.value.as_bytes()
     }
 
     /// The type's JSON as it stands, such as `"string"` or `["list","string"]`.
     pub fn type_raw(&self) -> Option<&'s [u8]> {
-        self.kind
+        self.kind.map(str::as_bytes)
     }
 
     /// The value, parsed now. Numbers keep their digits.

@@ -54,7 +54,15 @@ impl ModulePath {
 
     /// The same path without keys.
     pub fn config(&self) -> Self {
-        Self(self.0.iter().map(|step| ModuleStep { name: step.name.clone(), key: None }).collect())
+        Self(
+            self.0
+                .iter()
+                .map(|step| ModuleStep {
+                    name: step.name.clone(),
+                    key: None,
+                })
+                .collect(),
+        )
     }
 }
 
@@ -121,12 +129,18 @@ impl ResourceAddress {
     ///
     /// This is how a state writes the elements of `dependencies`.
     pub fn config(&self) -> ResourceAddress {
-        ResourceAddress { module: self.module.config(), ..self.clone() }
+        ResourceAddress {
+            module: self.module.config(),
+            ..self.clone()
+        }
     }
 
     /// The address of one instance of this resource.
     pub fn instance(&self, key: Option<Key>) -> Address {
-        Address { resource: self.clone(), key }
+        Address {
+            resource: self.clone(),
+            key,
+        }
     }
 }
 
@@ -156,4 +170,3 @@ impl From<Address> for InstanceId {
         InstanceId { address, deposed: None }
     }
 }
-

@@ -61,16 +61,26 @@ impl<'t> Cursor<'t> {
     }
 
     fn expect(&mut self, expected: char) -> Parsed<()> {
-        if self.eat(expected) { Ok(()) } else { self.fail(format!("expected `{expected}`")) }
+        if self.eat(expected) {
+            Ok(())
+        } else {
+            self.fail(format!("expected `{expected}`"))
+        }
     }
 
     fn end(&self) -> Parsed<()> {
-        if self.rest().is_empty() { Ok(()) } else { self.fail("unexpected text after the address") }
+        if self.rest().is_empty() {
+            Ok(())
+        } else {
+            self.fail("unexpected text after the address")
+        }
     }
 
     fn identifier(&mut self, what: &str) -> Parsed<&'t str> {
         let rest = self.rest();
-        let length = rest.find(|character| !is_identifier_character(character)).unwrap_or(rest.len());
+        let length = rest
+            .find(|character| !is_identifier_character(character))
+            .unwrap_or(rest.len());
         if length == 0 {
             return self.fail(format!("expected {what}"));
         }
@@ -139,7 +149,12 @@ impl<'t> Cursor<'t> {
             Mode::Managed
         };
         let name = self.identifier("a resource's name")?;
-        Ok(ResourceAddress { module, mode, kind: kind.to_owned(), name: name.to_owned() })
+        Ok(ResourceAddress {
+            module,
+            mode,
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        })
     }
 
     fn address(&mut self) -> Parsed<Address> {
@@ -158,7 +173,11 @@ pub(crate) fn is_identifier_character(character: char) -> bool {
 
 /// Whether the text can be a resource's type or name, so that an address made of it can be read again.
 pub(crate) fn is_identifier(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_identifier_character)
+    !text.is_empty()
+        && (text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+            || text.chars().all(is_identifier_character))
 }
 
 impl FromStr for Key {
@@ -222,7 +241,10 @@ impl FromStr for InstanceId {
             return Ok(InstanceId { address, deposed: None });
         }
         match rest.strip_prefix(" (deposed ").and_then(|rest| rest.strip_suffix(')')) {
-            Some(deposed) if deposed.len() == 8 => Ok(InstanceId { address, deposed: Some(deposed.to_owned()) }),
+            Some(deposed) if deposed.len() == 8 => Ok(InstanceId {
+                address,
+                deposed: Some(deposed.to_owned()),
+            }),
             _ => cursor.fail("expected nothing more, or ` (deposed XXXXXXXX)` with eight characters"),
         }
     }

@@ -60,7 +60,10 @@ pub(super) fn read_quoted(text: &str) -> Result<(String, usize), QuoteError> {
             '$' | '%' => {
                 let after = &rest[1..];
                 if after.starts_with('{') {
-                    return fail(position, "a template is not allowed in a key; double the $ or % before {");
+                    return fail(
+                        position,
+                        "a template is not allowed in a key; double the $ or % before {",
+                    );
                 }
                 content.push(character);
                 position += 1;
@@ -121,16 +124,17 @@ pub(super) fn is_print(character: char) -> bool {
 /// Characters assigned after Unicode 15.0, which Go 1.21 to 1.25 do not know (Terraform 1.6 to 1.14).
 fn newer_than_go(character: char) -> bool {
     let code = character as u32;
-    NEWER.binary_search_by(|&(first, last)| {
-        if last < code {
-            std::cmp::Ordering::Less
-        } else if first > code {
-            std::cmp::Ordering::Greater
-        } else {
-            std::cmp::Ordering::Equal
-        }
-    })
-    .is_ok()
+    NEWER
+        .binary_search_by(|&(first, last)| {
+            if last < code {
+                std::cmp::Ordering::Less
+            } else if first > code {
+                std::cmp::Ordering::Greater
+            } else {
+                std::cmp::Ordering::Equal
+            }
+        })
+        .is_ok()
 }
 
 /// First and last of each block of characters that Unicode 15.1 to 17.0 added.

@@ -64,7 +64,9 @@ impl Display for Address {
 impl Display for InstanceId {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         self.address.fmt(formatter)?;
-        self.deposed.iter().try_for_each(|deposed| write!(formatter, " (deposed {deposed})"))
+        self.deposed
+            .iter()
+            .try_for_each(|deposed| write!(formatter, " (deposed {deposed})"))
     }
 }
 

@@ -7,8 +7,8 @@ use super::Scanner;
 /// The text of a JSON string given with its quotes.
 ///
 /// Half of a surrogate pair becomes U+FFFD, as in Go's `encoding/json`, which Terraform reads with.
-pub(crate) fn decode_string(quoted: &[u8]) -> String {
-    let mut rest = &quoted[1..quoted.len().max(2) - 1];
+pub(crate) fn decode_string(quoted: &str) -> String {
+    let mut rest = &quoted.as_bytes()[1..quoted.len().max(2) - 1];
     let mut bytes = Vec::with_capacity(rest.len());
     while let Some(backslash) = memchr::memchr(b'\\', rest) {
         bytes.extend_from_slice(&rest[..backslash]);
@@ -49,15 +49,17 @@ fn decode_unicode(rest: &mut &[u8]) -> char {
 }
 
 fn hexadecimal(digits: &[u8]) -> u32 {
-    digits.iter().take(4).fold(0, |value, &digit| value << 4 | char::from(digit).to_digit(16).unwrap_or(0))
+    digits.iter().take(4).fold(0, |value, &digit| {
+        value << 4 | char::from(digit).to_digit(16).unwrap_or(0)
+    })
 }
 
 /// The value that a validated piece of a document is. Of repeated keys the last one counts, as in Go.
 ///
 /// Not `serde_json::from_slice`: that fails on halves of surrogate pairs, which are valid JSON, and with
 /// `arbitrary_precision` takes an object with one magic key for a number.
-pub(crate) fn decode_value(bytes: &[u8]) -> Value {
-    let mut scanner = Scanner::new(bytes);
+pub(crate) fn decode_value(text: &str) -> Value {
+    let mut scanner = Scanner::new(text);
     read_value(&mut scanner)
 }
 
@@ -67,7 +69,7 @@ fn read_value(scanner: &mut Scanner<'_>) -> Value {
             let mut map = Map::new();
             let outcome = scanner.object(|scanner, _, key| {
                 let value = read_value(scanner);
-                map.insert(String::from_utf8_lossy(&key).into_owned(), value);
+                map.insert(key.into_owned(), value);
                 Ok(())
             });
             debug_assert!(outcome.is_ok());
@@ -86,13 +88,13 @@ fn read_value(scanner: &mut Scanner<'_>) -> Value {
             let Ok(span) = scanner.value() else {
                 return Value::Null;
             };
-            let raw = span.of(scanner.bytes());
+            let raw = span.of(scanner.text());
             match first {
                 b'"' => Value::String(decode_string(raw)),
                 b't' => Value::Bool(true),
                 b'f' => Value::Bool(false),
                 b'n' => Value::Null,
-                _ => serde_json::from_slice::<Number>(raw).map_or(Value::Null, Value::Number),
+                _ => serde_json::from_str::<Number>(raw).map_or(Value::Null, Value::Number),
             }
         }
     }

@@ -1,10 +1,11 @@
 //! A validating JSON scanner: one pass over the bytes, no tree, no copies, no recursion.
 //!
-//! The input has to be UTF-8 (checked beforehand, once for the whole document). Whitespace and strings, which
-//! are most of a state, are read eight bytes at a time.
+//! That the input is UTF-8 was checked once for the whole document. Whitespace and strings, which are most of a
+//! state, are read sixteen bytes at a time.
 
 use std::borrow::Cow;
 
+use super::block::{BLOCK, block, first_special, leading_spaces};
 use super::decode_string;
 
 /// How deep arrays and objects may nest in a state, counted from the document's own braces.
@@ -23,11 +24,14 @@ pub(crate) struct Span {
 impl Span {
     pub(crate) fn new(start: usize, end: usize) -> Self {
         // State::parse refuses longer documents before the first span is made.
-        Self { start: start as u32, end: end as u32 }
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
     }
 
-    pub(crate) fn of(self, bytes: &[u8]) -> &[u8] {
-        &bytes[self.start as usize..self.end as usize]
+    pub(crate) fn of(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
     }
 
     pub(crate) fn start(self) -> usize {
@@ -54,24 +58,42 @@ pub(crate) struct Member {
 
 impl Member {
     /// The key, decoded where it has escapes.
-    pub(crate) fn name<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
-        key_text(self.key.of(bytes))
+    pub(crate) fn name<'b>(&self, text: &'b str) -> Cow<'b, str> {
+        let quoted = self.key.of(text);
+        Quoted {
+            span: self.key,
+            escaped: quoted.contains('\\'),
+        }
+        .decode(text)
     }
 }
 
-/// What the text of a key is, given with its quotes.
-fn key_text(quoted: &[u8]) -> Cow<'_, [u8]> {
-    let inner = &quoted[1..quoted.len() - 1];
-    if memchr::memchr(b'\\', inner).is_none() {
-        Cow::Borrowed(inner)
-    } else {
-        Cow::Owned(decode_string(quoted).into_bytes())
+/// A string of the document: where it stands with its quotes, and whether it has escapes.
+#[derive(Clone, Copy)]
+pub(crate) struct Quoted {
+    pub(crate) span: Span,
+    escaped: bool,
+}
+
+impl Quoted {
+    /// The content.
+    #[inline(always)]
+    pub(crate) fn decode(self, text: &str) -> Cow<'_, str> {
+        if self.escaped {
+            Cow::Owned(decode_string(self.span.of(text)))
+        } else {
+            Cow::Borrowed(&text[self.span.start() + 1..self.span.end() - 1])
+        }
     }
 }
 
-/// Why scanning stopped.
+/// Why scanning stopped. One word, so that the results of the scanner's functions stay in registers.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) struct Fault(pub(crate) Box<FaultKind>);
+
+/// What a [`Fault`] is about.
+#[derive(Debug)]
+pub(crate) enum FaultKind {
     /// Not JSON at this offset.
     Syntax { offset: usize, message: &'static str },
     /// The document ends too early.
@@ -79,274 +101,354 @@ pub(crate) enum Fault {
     /// Nested deeper than [`MAXIMUM_DEPTH`].
     TooDeep { offset: usize },
     /// Valid JSON, but not what a state has there.
-    Structure { offset: usize, error: Box<crate::parse::Structure> },
+    Structure {
+        offset: usize,
+        error: crate::parse::Structure,
+    },
+}
+
+impl Fault {
+    #[cold]
+    fn too_deep(offset: usize) -> Self {
+        Fault(Box::new(FaultKind::TooDeep { offset }))
+    }
+
+    /// The fault for a byte that cannot stand at this position.
+    #[cold]
+    fn unexpected(bytes: &[u8], position: usize, message: &'static str) -> Self {
+        Fault(Box::new(if position >= bytes.len() {
+            FaultKind::Truncated
+        } else {
+            FaultKind::Syntax {
+                offset: position,
+                message,
+            }
+        }))
+    }
+}
+
+/// The byte at the position; zero at the end.
+#[inline(always)]
+fn byte_at(bytes: &[u8], position: usize) -> u8 {
+    bytes.get(position).copied().unwrap_or(0)
+}
+
+/// The position of the next byte that is not whitespace, and that byte; zero at the end.
+#[inline(always)]
+fn token_at(bytes: &[u8], position: usize) -> (usize, u8) {
+    let byte = byte_at(bytes, position);
+    if byte > b' ' {
+        return (position, byte);
+    }
+    let next = byte_at(bytes, position + 1);
+    if next > b' ' {
+        // One space after a colon; the end of the document is no whitespace and is found out below.
+        if matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+            return (position + 1, next);
+        }
+        return (position, byte);
+    }
+    if byte == b'\n' {
+        // What follows a line break is indentation.
+        if let Some(block) = block(bytes, position + 1) {
+            let spaces = leading_spaces(block);
+            let position = position + 1 + spaces.min(BLOCK);
+            let byte = byte_at(bytes, position);
+            if byte > b' ' {
+                return (position, byte);
+            }
+            return skip_whitespace(bytes, position);
+        }
+    }
+    skip_whitespace(bytes, position)
+}
+
+#[inline(never)]
+fn skip_whitespace(bytes: &[u8], mut position: usize) -> (usize, u8) {
+    loop {
+        match byte_at(bytes, position) {
+            b' ' => {
+                position += 1;
+                while let Some(block) = block(bytes, position) {
+                    let spaces = leading_spaces(block).min(BLOCK);
+                    position += spaces;
+                    if spaces < BLOCK {
+                        break;
+                    }
+                }
+            }
+            b'\n' | b'\t' | b'\r' => position += 1,
+            byte => return (position, byte),
+        }
+    }
+}
+
+/// Reads a string whose opening quote is at the position: the position after its closing quote, and whether it
+/// has escapes.
+#[inline(always)]
+fn string_at(bytes: &[u8], position: usize) -> Result<(usize, bool), Fault> {
+    let mut position = position + 1;
+    while let Some(block) = block(bytes, position) {
+        let ordinary = first_special(block);
+        if ordinary < BLOCK {
+            position += ordinary;
+            if byte_at(bytes, position) == b'"' {
+                return Ok((position + 1, false));
+            }
+            break;
+        }
+        position += BLOCK;
+    }
+    string_rest(bytes, position)
+}
+
+/// The same for a string with escapes, or one that ends near the end of the document.
+#[inline(never)]
+fn string_rest(bytes: &[u8], mut position: usize) -> Result<(usize, bool), Fault> {
+    let mut escaped = false;
+    loop {
+        if let Some(block) = block(bytes, position) {
+            let ordinary = first_special(block);
+            if ordinary >= BLOCK {
+                position += BLOCK;
+                continue;
+            }
+            position += ordinary;
+        }
+        match byte_at(bytes, position) {
+            b'"' => return Ok((position + 1, escaped)),
+            b'\\' => {
+                escaped = true;
+                position = escape_at(bytes, position)?;
+            }
+            byte if byte < b' ' => {
+                let message = "a control character in a string must be escaped";
+                return Err(Fault::unexpected(bytes, position, message));
+            }
+            _ => position += 1,
+        }
+    }
+}
+
+/// The position after an escape.
+fn escape_at(bytes: &[u8], position: usize) -> Result<usize, Fault> {
+    match byte_at(bytes, position + 1) {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(position + 2),
+        b'u' => {
+            for digit in position + 2..position + 6 {
+                if !byte_at(bytes, digit).is_ascii_hexdigit() {
+                    return Err(Fault::unexpected(bytes, digit, "\\u needs four hexadecimal digits"));
+                }
+            }
+            Ok(position + 6)
+        }
+        _ => Err(Fault::unexpected(
+            bytes,
+            position + 1,
+            "this is not an escape that JSON knows",
+        )),
+    }
+}
+
+/// The position after at least one digit.
+#[inline]
+fn digits_at(bytes: &[u8], mut position: usize) -> Result<usize, Fault> {
+    if !byte_at(bytes, position).is_ascii_digit() {
+        return Err(Fault::unexpected(bytes, position, "expected a digit"));
+    }
+    while byte_at(bytes, position).is_ascii_digit() {
+        position += 1;
+    }
+    Ok(position)
+}
+
+/// The position after a number.
+#[inline]
+fn number_at(bytes: &[u8], mut position: usize) -> Result<usize, Fault> {
+    if byte_at(bytes, position) == b'-' {
+        position += 1;
+    }
+    if byte_at(bytes, position) == b'0' {
+        position += 1;
+        if byte_at(bytes, position).is_ascii_digit() {
+            return Err(Fault::unexpected(
+                bytes,
+                position,
+                "a number does not begin with a zero",
+            ));
+        }
+    } else {
+        position = digits_at(bytes, position)?;
+    }
+    if byte_at(bytes, position) == b'.' {
+        position = digits_at(bytes, position + 1)?;
+    }
+    if matches!(byte_at(bytes, position), b'e' | b'E') {
+        position += 1;
+        if matches!(byte_at(bytes, position), b'+' | b'-') {
+            position += 1;
+        }
+        position = digits_at(bytes, position)?;
+    }
+    Ok(position)
+}
+
+/// The position after `true`, `false` or `null`.
+#[inline]
+fn literal_at(bytes: &[u8], position: usize, word: &'static [u8]) -> Result<usize, Fault> {
+    if bytes[position..].starts_with(word) {
+        return Ok(position + word.len());
+    }
+    let same = word
+        .iter()
+        .zip(&bytes[position..])
+        .take_while(|(expected, found)| expected == found)
+        .count();
+    Err(Fault::unexpected(bytes, position + same, "expected a value"))
+}
+
+/// Reads a key and its colon, whitespace before it included: the position after the colon, and the key.
+#[inline(always)]
+fn key_at(bytes: &[u8], position: usize) -> Result<(usize, Quoted), Fault> {
+    let (start, byte) = token_at(bytes, position);
+    if byte != b'"' {
+        return Err(Fault::unexpected(bytes, start, "expected a key in quotes"));
+    }
+    let (end, escaped) = string_at(bytes, start)?;
+    let (position, byte) = token_at(bytes, end);
+    if byte != b':' {
+        return Err(Fault::unexpected(bytes, position, "expected `:` after a key"));
+    }
+    Ok((
+        position + 1,
+        Quoted {
+            span: Span::new(start, end),
+            escaped,
+        },
+    ))
 }
 
 /// The scanner: a position in the bytes.
 pub(crate) struct Scanner<'b> {
+    text: &'b str,
     bytes: &'b [u8],
     position: usize,
     depth: u32,
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Eight bytes at `position`, the first in the lowest bits.
-#[inline(always)]
-fn word(bytes: &[u8], position: usize) -> Option<u64> {
-    let chunk = bytes.get(position..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*chunk))
-}
-
-/// The high bit set in the first byte that is a quote, a backslash or a control character (and maybe in later ones).
-#[inline(always)]
-fn special_in_string(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (zero(quote) | zero(backslash) | control) & HIGH
-}
-
 impl<'b> Scanner<'b> {
-    pub(crate) fn new(bytes: &'b [u8]) -> Self {
-        Self { bytes, position: 0, depth: 0 }
+    pub(crate) fn new(text: &'b str) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            position: 0,
+            depth: 0,
+        }
     }
 
     /// A scanner that begins at an offset, within `depth` open arrays and objects.
-    pub(crate) fn at(bytes: &'b [u8], position: usize, depth: u32) -> Self {
-        Self { bytes, position, depth }
+    pub(crate) fn at(text: &'b str, position: usize, depth: u32) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            position,
+            depth,
+        }
     }
 
     pub(crate) fn position(&self) -> usize {
         self.position
     }
 
-    pub(crate) fn bytes(&self) -> &'b [u8] {
-        self.bytes
+    pub(crate) fn text(&self) -> &'b str {
+        self.text
     }
 
     /// Skips whitespace and gives the byte that follows, without taking it; zero at the end.
     #[inline(always)]
     pub(crate) fn token(&mut self) -> u8 {
-        let byte = self.byte();
-        if byte > b' ' { byte } else { self.skip_whitespace() }
+        let (position, byte) = token_at(self.bytes, self.position);
+        self.position = position;
+        byte
     }
 
-    #[inline(always)]
-    fn byte(&self) -> u8 {
-        self.bytes.get(self.position).copied().unwrap_or(0)
+    fn unexpected(&self, message: &'static str) -> Fault {
+        Fault::unexpected(self.bytes, self.position, message)
     }
 
+    /// Reads a string; the position is at its opening quote.
     #[inline]
-    fn skip_whitespace(&mut self) -> u8 {
-        loop {
-            match self.byte() {
-                b' ' | b'\t' | b'\r' => self.position += 1,
-                b'\n' => {
-                    self.position += 1;
-                    // What follows a line break is indentation.
-                    while let Some(word) = word(self.bytes, self.position) {
-                        let other = word ^ (ONES * b' ' as u64);
-                        if other == 0 {
-                            self.position += 8;
-                            continue;
-                        }
-                        self.position += (other.trailing_zeros() / 8) as usize;
-                        break;
-                    }
-                }
-                byte => return byte,
-            }
-        }
-    }
-
-    /// The fault for a byte that cannot stand here.
-    #[cold]
-    pub(crate) fn unexpected(&self, message: &'static str) -> Fault {
-        if self.position >= self.bytes.len() {
-            Fault::Truncated
-        } else {
-            Fault::Syntax { offset: self.position, message }
-        }
-    }
-
-    /// Reads a string; the position is at its opening quote. The span includes the quotes.
-    #[inline]
-    pub(crate) fn string(&mut self) -> Result<Span, Fault> {
+    pub(crate) fn string(&mut self) -> Result<Quoted, Fault> {
         let start = self.position;
-        self.position += 1;
-        loop {
-            if let Some(word) = word(self.bytes, self.position) {
-                let special = special_in_string(word);
-                if special == 0 {
-                    self.position += 8;
-                    continue;
-                }
-                self.position += (special.trailing_zeros() / 8) as usize;
-            }
-            match self.byte() {
-                b'"' => {
-                    self.position += 1;
-                    return Ok(Span::new(start, self.position));
-                }
-                b'\\' => self.escape()?,
-                byte if byte < b' ' => {
-                    return Err(self.unexpected("a control character in a string must be escaped"));
-                }
-                _ => self.position += 1,
-            }
-        }
+        let (end, escaped) = string_at(self.bytes, start)?;
+        self.position = end;
+        Ok(Quoted {
+            span: Span::new(start, end),
+            escaped,
+        })
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
-        self.position += 1;
-        match self.byte() {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.position += 1,
-            b'u' => {
-                self.position += 1;
-                for _ in 0..4 {
-                    if !self.byte().is_ascii_hexdigit() {
-                        return Err(self.unexpected("\\u needs four hexadecimal digits"));
-                    }
-                    self.position += 1;
-                }
-            }
-            _ => return Err(self.unexpected("this is not an escape that JSON knows")),
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn digits(&mut self) -> Result<(), Fault> {
-        if !self.byte().is_ascii_digit() {
-            return Err(self.unexpected("expected a digit"));
-        }
-        while self.byte().is_ascii_digit() {
-            self.position += 1;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn number(&mut self) -> Result<(), Fault> {
-        if self.byte() == b'-' {
-            self.position += 1;
-        }
-        if self.byte() == b'0' {
-            self.position += 1;
-            if self.byte().is_ascii_digit() {
-                return Err(self.unexpected("a number does not begin with a zero"));
-            }
+    fn check_depth(&self) -> Result<(), Fault> {
+        if self.depth >= MAXIMUM_DEPTH {
+            Err(Fault::too_deep(self.position))
         } else {
-            self.digits()?;
+            Ok(())
         }
-        if self.byte() == b'.' {
-            self.position += 1;
-            self.digits()?;
-        }
-        if matches!(self.byte(), b'e' | b'E') {
-            self.position += 1;
-            if matches!(self.byte(), b'+' | b'-') {
-                self.position += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn literal(&mut self, word: &'static [u8]) -> Result<(), Fault> {
-        for &expected in word {
-            if self.byte() != expected {
-                return Err(self.unexpected("expected a value"));
-            }
-            self.position += 1;
-        }
-        Ok(())
-    }
-
-    /// Reads a key and its colon.
-    #[inline(always)]
-    fn key(&mut self) -> Result<Span, Fault> {
-        if self.token() != b'"' {
-            return Err(self.unexpected("expected a key in quotes"));
-        }
-        let key = self.string()?;
-        if self.token() != b':' {
-            return Err(self.unexpected("expected `:` after a key"));
-        }
-        self.position += 1;
-        Ok(key)
-    }
-
-    fn check_depth(&self, open: u32) -> Result<(), Fault> {
-        if self.depth + open >= MAXIMUM_DEPTH {
-            return Err(Fault::TooDeep { offset: self.position });
-        }
-        Ok(())
     }
 
     /// Reads one value of any kind and validates it whole.
     pub(crate) fn value(&mut self) -> Result<Span, Fault> {
+        let bytes = self.bytes;
         self.token();
         let start = self.position;
+        let mut position = start;
         // Which of the open containers are objects, the innermost in the lowest bit.
         let mut objects: u128 = 0;
         let mut open: u32 = 0;
+        let allowed = MAXIMUM_DEPTH - self.depth;
         'value: loop {
-            match self.token() {
-                b'"' => {
-                    self.string()?;
-                }
-                b'{' => {
-                    self.check_depth(open)?;
-                    self.position += 1;
-                    if self.token() == b'}' {
-                        self.position += 1;
+            let (at, byte) = token_at(bytes, position);
+            position = match byte {
+                b'"' => string_at(bytes, at)?.0,
+                b'{' | b'[' => {
+                    if open >= allowed {
+                        return Err(Fault::too_deep(at));
+                    }
+                    let (inside, byte) = token_at(bytes, at + 1);
+                    let object = bytes[at] == b'{';
+                    if byte == if object { b'}' } else { b']' } {
+                        inside + 1
                     } else {
                         open += 1;
-                        objects = objects << 1 | 1;
-                        self.key()?;
+                        objects = objects << 1 | u128::from(object);
+                        position = if object { key_at(bytes, inside)?.0 } else { inside };
                         continue 'value;
                     }
                 }
-                b'[' => {
-                    self.check_depth(open)?;
-                    self.position += 1;
-                    if self.token() == b']' {
-                        self.position += 1;
-                    } else {
-                        open += 1;
-                        objects <<= 1;
-                        continue 'value;
-                    }
-                }
-                b'-' | b'0'..=b'9' => self.number()?,
-                b't' => self.literal(b"true")?,
-                b'f' => self.literal(b"false")?,
-                b'n' => self.literal(b"null")?,
-                _ => return Err(self.unexpected("expected a value")),
-            }
+                b'-' | b'0'..=b'9' => number_at(bytes, at)?,
+                b't' => literal_at(bytes, at, b"true")?,
+                b'f' => literal_at(bytes, at, b"false")?,
+                b'n' => literal_at(bytes, at, b"null")?,
+                _ => return Err(Fault::unexpected(bytes, at, "expected a value")),
+            };
             loop {
                 if open == 0 {
-                    return Ok(Span::new(start, self.position));
+                    self.position = position;
+                    return Ok(Span::new(start, position));
                 }
                 let in_object = objects & 1 == 1;
-                match self.token() {
+                let (at, byte) = token_at(bytes, position);
+                match byte {
                     b',' => {
-                        self.position += 1;
-                        if in_object {
-                            self.key()?;
-                        }
+                        position = if in_object { key_at(bytes, at + 1)?.0 } else { at + 1 };
                         continue 'value;
                     }
                     b'}' if in_object => {}
                     b']' if !in_object => {}
-                    _ if in_object => return Err(self.unexpected("expected `,` or `}`")),
-                    _ => return Err(self.unexpected("expected `,` or `]`")),
+                    _ if in_object => return Err(Fault::unexpected(bytes, at, "expected `,` or `}`")),
+                    _ => return Err(Fault::unexpected(bytes, at, "expected `,` or `]`")),
                 }
-                self.position += 1;
+                position = at + 1;
                 open -= 1;
                 objects >>= 1;
             }
@@ -357,20 +459,21 @@ impl<'b> Scanner<'b> {
     #[inline]
     pub(crate) fn object(
         &mut self,
-        mut each: impl FnMut(&mut Self, Span, Cow<'b, [u8]>) -> Result<(), Fault>,
+        mut each: impl FnMut(&mut Self, Span, Cow<'b, str>) -> Result<(), Fault>,
     ) -> Result<Span, Fault> {
         let start = self.position;
-        debug_assert_eq!(self.byte(), b'{');
-        self.check_depth(0)?;
+        debug_assert_eq!(byte_at(self.bytes, start), b'{');
+        self.check_depth()?;
         self.depth += 1;
         self.position += 1;
         if self.token() == b'}' {
             self.position += 1;
         } else {
             loop {
-                let key = self.key()?;
+                let (after, key) = key_at(self.bytes, self.position)?;
+                self.position = after;
                 self.token();
-                each(self, key, key_text(key.of(self.bytes)))?;
+                each(self, key.span, key.decode(self.text))?;
                 match self.token() {
                     b',' => self.position += 1,
                     b'}' => {
@@ -387,13 +490,10 @@ impl<'b> Scanner<'b> {
 
     /// Reads an array, element by element: `each` has to read one value.
     #[inline]
-    pub(crate) fn array(
-        &mut self,
-        mut each: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
-    ) -> Result<Span, Fault> {
+    pub(crate) fn array(&mut self, mut each: impl FnMut(&mut Self, usize) -> Result<(), Fault>) -> Result<Span, Fault> {
         let start = self.position;
-        debug_assert_eq!(self.byte(), b'[');
-        self.check_depth(0)?;
+        debug_assert_eq!(byte_at(self.bytes, start), b'[');
+        self.check_depth()?;
         self.depth += 1;
         self.position += 1;
         if self.token() == b']' {
@@ -420,9 +520,9 @@ impl<'b> Scanner<'b> {
 }
 
 /// The members of an object that was validated before.
-pub(crate) fn members(bytes: &[u8], object: Span) -> Vec<Member> {
+pub(crate) fn members(text: &str, object: Span) -> Vec<Member> {
     let mut found = Vec::new();
-    let mut scanner = Scanner::at(bytes, object.start(), 0);
+    let mut scanner = Scanner::at(text, object.start(), 0);
     if scanner.token() == b'{' {
         let outcome = scanner.object(|scanner, key, _| {
             let value = scanner.value()?;

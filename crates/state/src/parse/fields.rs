@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::Structure;
-use crate::json::{Fault, Scanner, decode_string, type_name};
+use crate::json::{Fault, FaultKind, Scanner, type_name};
 
 /// Which object a field belongs to: what its path begins with.
 #[derive(Clone, Copy)]
@@ -41,13 +41,21 @@ impl<'n> Context<'n> {
 
 #[cold]
 pub(super) fn missing(object: usize, context: Context<'_>, field: &str) -> Fault {
-    Fault::Structure { offset: object, error: Box::new(Structure::Missing { path: context.path(field) }) }
+    Fault(Box::new(FaultKind::Structure {
+        offset: object,
+        error: Structure::Missing {
+            path: context.path(field),
+        },
+    }))
 }
 
 #[cold]
 pub(super) fn invalid(offset: usize, context: Context<'_>, field: &str, reason: impl Into<String>) -> Fault {
-    let error = Structure::Invalid { path: context.path(field), reason: reason.into() };
-    Fault::Structure { offset, error: Box::new(error) }
+    let error = Structure::Invalid {
+        path: context.path(field),
+        reason: reason.into(),
+    };
+    Fault(Box::new(FaultKind::Structure { offset, error }))
 }
 
 /// The fault for the value that the scanner stands at; another fault where that is no value at all.
@@ -60,33 +68,35 @@ pub(super) fn wrong_type(
 ) -> Fault {
     let offset = scanner.position();
     match scanner.value() {
-        Ok(_) => wrong_type_at(scanner.bytes(), offset, context, field, expected),
+        Ok(_) => wrong_type_at(scanner.text(), offset, context, field, expected),
         Err(fault) => fault,
     }
 }
 
 #[cold]
 pub(super) fn wrong_type_at(
-    bytes: &[u8],
+    text: &str,
     offset: usize,
     context: Context<'_>,
     field: &str,
     expected: &'static str,
 ) -> Fault {
-    let mut scanner = Scanner::at(bytes, offset, 0);
+    let mut scanner = Scanner::at(text, offset, 0);
     let found = type_name(scanner.token());
-    let error = Structure::WrongType { path: context.path(field), expected, found };
-    Fault::Structure { offset: scanner.position(), error: Box::new(error) }
+    let error = Structure::WrongType {
+        path: context.path(field),
+        expected,
+        found,
+    };
+    Fault(Box::new(FaultKind::Structure {
+        offset: scanner.position(),
+        error: error,
+    }))
 }
 
 /// Whether a container begins here (`open` is `{` or `[`); takes a null, and leaves the container to be read.
 #[inline]
-pub(super) fn container(
-    scanner: &mut Scanner<'_>,
-    context: Context<'_>,
-    field: &str,
-    open: u8,
-) -> Result<bool, Fault> {
+pub(super) fn container(scanner: &mut Scanner<'_>, context: Context<'_>, field: &str, open: u8) -> Result<bool, Fault> {
     match scanner.token() {
         byte if byte == open => Ok(true),
         b'n' => scanner.value().map(|_| false),
@@ -104,12 +114,8 @@ pub(super) fn text<'b>(
 ) -> Result<Option<Cow<'b, str>>, Fault> {
     match scanner.token() {
         b'"' => {
-            let quoted = scanner.string()?.of(scanner.bytes());
-            let inner = &quoted[1..quoted.len() - 1];
-            if memchr::memchr(b'\\', inner).is_some() {
-                return Ok(Some(Cow::Owned(decode_string(quoted))));
-            }
-            Ok(Some(String::from_utf8_lossy(inner)))
+            let text = scanner.text();
+            Ok(Some(scanner.string()?.decode(text)))
         }
         b'n' => scanner.value().map(|_| None),
         _ => Err(wrong_type(scanner, context, field, "a string")),
@@ -118,11 +124,7 @@ pub(super) fn text<'b>(
 
 /// A boolean or null.
 #[inline]
-pub(super) fn boolean(
-    scanner: &mut Scanner<'_>,
-    context: Context<'_>,
-    field: &str,
-) -> Result<Option<bool>, Fault> {
+pub(super) fn boolean(scanner: &mut Scanner<'_>, context: Context<'_>, field: &str) -> Result<Option<bool>, Fault> {
     match scanner.token() {
         b't' => scanner.value().map(|_| Some(true)),
         b'f' => scanner.value().map(|_| Some(false)),
@@ -133,18 +135,19 @@ pub(super) fn boolean(
 
 /// A whole number from 0 to 2^64-1, or null. As in Go, `1.0` and `1e3` are not whole numbers.
 #[inline]
-pub(super) fn whole_number(
-    scanner: &mut Scanner<'_>,
-    context: Context<'_>,
-    field: &str,
-) -> Result<Option<u64>, Fault> {
+pub(super) fn whole_number(scanner: &mut Scanner<'_>, context: Context<'_>, field: &str) -> Result<Option<u64>, Fault> {
     match scanner.token() {
         b'-' | b'0'..=b'9' => {
             let span = scanner.value()?;
-            let digits = std::str::from_utf8(span.of(scanner.bytes())).unwrap_or_default();
+            let digits = span.of(scanner.text());
             match digits.parse() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(invalid(span.start(), context, field, "a whole number from 0 to 2^64-1 is required")),
+                Err(_) => Err(invalid(
+                    span.start(),
+                    context,
+                    field,
+                    "a whole number from 0 to 2^64-1 is required",
+                )),
             }
         }
         b'n' => scanner.value().map(|_| None),

@@ -1,7 +1,7 @@
 //! The elements of a resource's `instances`.
 
-use super::fields::{Context, boolean, container, invalid, text, whole_number, wrong_type};
 use super::Reader;
+use super::fields::{Context, boolean, container, invalid, text, whole_number, wrong_type};
 use crate::address::Key;
 use crate::instance::{Instance, Path, PathStep};
 use crate::json::{Fault, Scanner, Span, decode_value};
@@ -30,19 +30,19 @@ impl<'b> Reader<'b> {
         instance: &mut Instance,
         scanner: &mut Scanner<'b>,
         context: Context<'_>,
-        key: &[u8],
+        key: &str,
     ) -> Result<(), Fault> {
         let at = scanner.position();
         match key {
-            b"index_key" => instance.id.address.key = index_key(scanner, context)?,
-            b"status" => {
+            "index_key" => instance.id.address.key = index_key(scanner, context)?,
+            "status" => {
                 instance.tainted = match text(scanner, context, "status")?.as_deref() {
                     None | Some("") => false,
                     Some("tainted") => true,
                     Some(_) => return Err(invalid(at, context, "status", "it can only be `tainted`")),
                 }
             }
-            b"deposed" => {
+            "deposed" => {
                 instance.id.deposed = match text(scanner, context, "deposed")? {
                     None => None,
                     Some(text) if text.is_empty() => None,
@@ -52,16 +52,16 @@ impl<'b> Reader<'b> {
                     }
                 }
             }
-            b"schema_version" => {
+            "schema_version" => {
                 instance.schema_version = whole_number(scanner, context, "schema_version")?.unwrap_or(0);
             }
-            b"attributes" => {
+            "attributes" => {
                 if let Some(span) = attributes(instance, scanner, context, "attributes")? {
                     instance.attributes = Some(span);
                     instance.flat = false;
                 }
             }
-            b"attributes_flat" => {
+            "attributes_flat" => {
                 let identifier = instance.identifier;
                 if let Some(span) = attributes(instance, scanner, context, "attributes_flat")? {
                     // Terraform looks at the flat form only where the other is not there.
@@ -73,22 +73,22 @@ impl<'b> Reader<'b> {
                     }
                 }
             }
-            b"sensitive_attributes" => {
+            "sensitive_attributes" => {
                 if container(scanner, context, "sensitive_attributes", b'[')? {
                     let span = scanner.value()?;
-                    if !is_empty_container(span.of(self.bytes)) {
-                        read_sensitive_paths(self.bytes, span)
+                    if !is_empty_container(span.of(self.text)) {
+                        read_sensitive_paths(self.text, span)
                             .map_err(|(offset, reason)| invalid(offset, context, "sensitive_attributes", reason))?;
                         instance.sensitive = Some(span);
                     }
                 }
             }
-            b"private" => {
+            "private" => {
                 if text(scanner, context, "private")?.is_some() {
                     instance.private = Some(Span::new(at, scanner.position()));
                 }
             }
-            b"dependencies" => {
+            "dependencies" => {
                 if container(scanner, context, "dependencies", b'[')? {
                     let span = scanner.array(|scanner, index| {
                         if scanner.token() != b'"' {
@@ -100,20 +100,24 @@ impl<'b> Reader<'b> {
                     instance.dependencies = Some(span);
                 }
             }
-            b"create_before_destroy" => {
+            "create_before_destroy" => {
                 instance.create_before_destroy = boolean(scanner, context, "create_before_destroy")?.unwrap_or(false);
             }
-            b"identity_schema_version" => {
+            "identity_schema_version" => {
                 instance.identity_schema_version = whole_number(scanner, context, "identity_schema_version")?;
             }
-            b"identity" => {
+            "identity" => {
                 if container(scanner, context, "identity", b'{')? {
                     instance.identity = Some(scanner.value()?);
                 }
             }
             // OpenTofu names the provider at the instance where it uses for_each on providers.
-            b"provider" | b"instance_provider" => {
-                let field = if key == b"provider" { "provider" } else { "instance_provider" };
+            "provider" | "instance_provider" => {
+                let field = if key == "provider" {
+                    "provider"
+                } else {
+                    "instance_provider"
+                };
                 if let Some(provider) = self.provider(scanner, context, field)? {
                     instance.provider = provider;
                     instance.own_provider = true;
@@ -134,14 +138,19 @@ fn index_key(scanner: &mut Scanner<'_>, context: Context<'_>) -> Result<Option<K
         b'n' => scanner.value().map(|_| None),
         b'-' | b'0'..=b'9' => {
             let span = scanner.value()?;
-            let digits = std::str::from_utf8(span.of(scanner.bytes())).unwrap_or_default();
+            let digits = span.of(scanner.text());
             let whole = digits.parse::<i64>().ok().or_else(|| {
                 let number = digits.parse::<f64>().ok()?;
                 (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
             });
             match whole {
                 Some(number) => Ok(Some(Key::Int(number))),
-                None => Err(invalid(span.start(), context, "index_key", "a number as key must be whole")),
+                None => Err(invalid(
+                    span.start(),
+                    context,
+                    "index_key",
+                    "a number as key must be whole",
+                )),
             }
         }
         _ => Err(wrong_type(scanner, context, "index_key", "a whole number or a string")),
@@ -162,11 +171,11 @@ fn attributes(
     let flat = field == "attributes_flat";
     let span = scanner.object(|scanner, _, key| {
         if flat && !matches!(scanner.token(), b'"' | b'n') {
-            let path = format!("attributes_flat.{}", String::from_utf8_lossy(&key));
+            let path = format!("attributes_flat.{}", key);
             return Err(wrong_type(scanner, context, &path, "a string"));
         }
         let value = scanner.value()?;
-        if &*key == b"id" {
+        if &*key == "id" {
             instance.identifier = Some(value);
         }
         Ok(())
@@ -174,17 +183,17 @@ fn attributes(
     Ok(Some(span))
 }
 
-fn is_empty_container(raw: &[u8]) -> bool {
-    raw.len() == 2 || raw[1..raw.len() - 1].iter().all(u8::is_ascii_whitespace)
+fn is_empty_container(raw: &str) -> bool {
+    raw.len() == 2 || raw[1..raw.len() - 1].trim().is_empty()
 }
 
 /// Reads `sensitive_attributes`; what is wrong, and at which offset, where that cannot be understood.
 ///
 /// A path that is not understood must not be passed over: what it marks would be shown.
-pub(crate) fn read_sensitive_paths(bytes: &[u8], span: Span) -> Result<Vec<Path>, (usize, &'static str)> {
+pub(crate) fn read_sensitive_paths(text: &str, span: Span) -> Result<Vec<Path>, (usize, &'static str)> {
     let mut paths = Vec::new();
     let mut wrong = None;
-    let mut scanner = Scanner::at(bytes, span.start(), 0);
+    let mut scanner = Scanner::at(text, span.start(), 0);
     let outcome = scanner.array(|scanner, _| {
         let at = scanner.position();
         if scanner.token() != b'[' {
@@ -194,7 +203,7 @@ pub(crate) fn read_sensitive_paths(bytes: &[u8], span: Span) -> Result<Vec<Path>
         let mut path = Vec::new();
         scanner.array(|scanner, _| {
             let at = scanner.position();
-            let step = decode_value(scanner.value()?.of(bytes));
+            let step = decode_value(scanner.value()?.of(text));
             match path_step(&step) {
                 Ok(step) => path.push(step),
                 Err(reason) => {
@@ -230,4 +239,3 @@ fn path_step(step: &serde_json::Value) -> Result<PathStep, &'static str> {
         _ => Err("a step must have the type get_attr or index"),
     }
 }
-

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::fields::{Context, container, invalid, missing, text, wrong_type};
-use super::{Entry, Reader, Seen};
+use super::{Entry, Reader};
 use crate::address::{Mode, ModulePath, ResourceAddress, is_identifier};
 use crate::json::{Fault, Scanner, Span};
 
@@ -22,11 +22,17 @@ impl<'b> Reader<'b> {
     fn resource(&mut self, scanner: &mut Scanner<'b>, index: usize) -> Result<(), Fault> {
         let context = Context::Resource(index);
         if scanner.token() != b'{' {
-            return Err(wrong_type(scanner, Context::Top, &format!("resources[{index}]"), "an object"));
+            return Err(wrong_type(
+                scanner,
+                Context::Top,
+                &format!("resources[{index}]"),
+                "an object",
+            ));
         }
         let first = self.found.instances.len();
         let start = scanner.position();
-        let mut seen = Seen::default();
+        let mut seen = std::mem::take(&mut self.seen_in_resource);
+        seen.clear();
         let mut module = ModulePath::root();
         let mut instances_span = None;
         let (mut mode, mut kind, mut name, mut provider) = (None, None, None, None);
@@ -34,8 +40,8 @@ impl<'b> Reader<'b> {
             seen.note(context, key_span, &key)?;
             let at = scanner.position();
             match &*key {
-                b"module" => module = self.module(scanner, context)?,
-                b"mode" => {
+                "module" => module = self.module(scanner, context)?,
+                "mode" => {
                     mode = match text(scanner, context, "mode")?.as_deref() {
                         None => None,
                         Some("managed") => Some(Mode::Managed),
@@ -43,16 +49,17 @@ impl<'b> Reader<'b> {
                         Some(_) => return Err(invalid(at, context, "mode", "it must be `managed` or `data`")),
                     }
                 }
-                b"type" => kind = text(scanner, context, "type")?.map(|text| (at, text)),
-                b"name" => name = text(scanner, context, "name")?.map(|text| (at, text)),
-                b"provider" => provider = self.provider(scanner, context, "provider")?,
-                b"instances" => instances_span = self.instances(scanner, index)?,
+                "type" => kind = text(scanner, context, "type")?.map(|text| (at, text)),
+                "name" => name = text(scanner, context, "name")?.map(|text| (at, text)),
+                "provider" => provider = self.provider(scanner, context, "provider")?,
+                "instances" => instances_span = self.instances(scanner, index)?,
                 _ => {
                     scanner.value()?;
                 }
             }
             Ok(())
         })?;
+        self.seen_in_resource = seen;
         let Some(mode) = mode else {
             return Err(missing(start, context, "mode"));
         };
@@ -63,14 +70,23 @@ impl<'b> Reader<'b> {
             name: identifier(name, start, context, "name")?,
         };
         if matches!(resource.kind.as_str(), "data" | "module") {
-            return Err(invalid(start, context, "type", "a resource type cannot be `data` or `module`"));
+            return Err(invalid(
+                start,
+                context,
+                "type",
+                "a resource type cannot be `data` or `module`",
+            ));
         }
         let count = self.found.instances.len() - first;
         let mut resource = Some(resource);
         for (offset, instance) in self.found.instances[first..].iter_mut().enumerate() {
             instance.entry = self.found.entries.len() as u32;
             // The last instance takes the address itself; most resources have but one.
-            let address = if offset + 1 == count { resource.take() } else { resource.clone() };
+            let address = if offset + 1 == count {
+                resource.take()
+            } else {
+                resource.clone()
+            };
             if let Some(address) = address {
                 instance.id.address.resource = address;
             }
@@ -81,15 +97,20 @@ impl<'b> Reader<'b> {
                 }
             }
         }
-        let entry = Entry { span, instances_span, first: first as u32, count: count as u32 };
+        let entry = Entry {
+            span,
+            instances_span,
+            first: first as u32,
+            count: count as u32,
+        };
         self.found.entries.push(entry);
         Ok(())
     }
 
     fn module(&mut self, scanner: &mut Scanner<'b>, context: Context<'_>) -> Result<ModulePath, Fault> {
         let at = scanner.position();
-        let last = self.module.0.of(self.bytes);
-        if last.len() > 2 && self.bytes[at..].starts_with(last) {
+        let last = self.module.0.of(self.text);
+        if last.len() > 2 && self.text.as_bytes()[at..].starts_with(last.as_bytes()) {
             // The same quoted text as last time, closing quote included.
             scanner.string()?;
             return Ok(self.module.1.clone());
@@ -97,7 +118,8 @@ impl<'b> Reader<'b> {
         let Some(written) = text(scanner, context, "module")? else {
             return Ok(ModulePath::root());
         };
-        let module = ModulePath::from_str(&written).map_err(|error| invalid(at, context, "module", error.to_string()))?;
+        let module =
+            ModulePath::from_str(&written).map_err(|error| invalid(at, context, "module", error.to_string()))?;
         self.module = (Span::new(at, scanner.position()), module.clone());
         Ok(module)
     }
@@ -117,7 +139,7 @@ impl<'b> Reader<'b> {
         if written.is_empty() {
             return Ok(None);
         }
-        let quoted = &self.bytes[at..scanner.position()];
+        let quoted = &self.text[at..scanner.position()];
         let shared = self.providers.entry(quoted).or_insert_with(|| Arc::from(&*written));
         Ok(Some(Arc::clone(shared)))
     }
@@ -126,7 +148,9 @@ impl<'b> Reader<'b> {
         if !container(scanner, Context::Resource(resource), "instances", b'[')? {
             return Ok(None);
         }
-        scanner.array(|scanner, index| self.instance(scanner, resource, index)).map(Some)
+        scanner
+            .array(|scanner, index| self.instance(scanner, resource, index))
+            .map(Some)
     }
 }
 
