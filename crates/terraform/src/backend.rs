@@ -104,8 +104,10 @@ impl BackendConfig {
 
     /// `{"terraform":{"backend":{KIND:{…}}}}`, for `cloud` `{"terraform":{"cloud":{…}}}`. In an override file it takes the place
     /// of a backend or cloud block of the configuration, whichever there is.
+    ///
+    /// Strings stand as they are: terraform reads backend settings in JSON literally, `${` included (seen with 1.11).
     pub fn to_json(&self) -> Value {
-        let config = escaped(&Value::Object(self.config.clone()));
+        let config = Value::Object(self.config.clone());
         if self.kind == "cloud" {
             json!({"terraform": {"cloud": config}})
         } else {
@@ -186,16 +188,6 @@ fn without_nulls(value: Value) -> Option<Value> {
     }
 }
 
-/// Strings of JSON configuration are templates: a literal `${` or `%{` must be written doubled.
-fn escaped(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(text.replace("${", "$${").replace("%{", "%%{")),
-        Value::Array(items) => Value::Array(items.iter().map(escaped).collect()),
-        Value::Object(map) => Value::Object(map.iter().map(|(name, value)| (name.clone(), escaped(value))).collect()),
-        other => other.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,16 +214,6 @@ mod tests {
         assert_eq!(
             BackendConfig::new("cloud", config).to_json(),
             json!({"terraform":{"cloud":{"organization":"acme"}}})
-        );
-    }
-
-    #[test]
-    fn templates_in_settings_are_literal() {
-        let mut config = Map::new();
-        config.insert("conn_str".into(), "a${b}%{c}".into());
-        assert_eq!(
-            BackendConfig::new("pg", config).to_json()["terraform"]["backend"]["pg"]["conn_str"],
-            "a$${b}%%{c}"
         );
     }
 

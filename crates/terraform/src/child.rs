@@ -76,11 +76,7 @@ impl ChildRecord {
         }
         if !summary.has_errors() {
             let text = fs::read_to_string(&self.stderr).unwrap_or_default();
-            summary.diagnostics.extend(
-                crate::diagnostic::parse_text(&text)
-                    .into_iter()
-                    .filter(|_| text.contains("Error: ")),
-            );
+            summary.diagnostics.extend(crate::diagnostic::parse_text(&text));
         }
         let end = if summary.apply_complete() {
             LoggedEnd::Complete

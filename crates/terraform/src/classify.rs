@@ -61,6 +61,7 @@ pub fn classify(diagnostics: Vec<Diagnostic>) -> TerraformError {
     }
     let addresses = collect(&errors, "Provider configuration not present", |flat| {
         between(flat, "To work with ", " its original provider configuration")
+            .map(|name| name.trim_end_matches(" (orphan)").to_owned())
     });
     if !addresses.is_empty() {
         return TerraformError::ProviderConfigurationMissing { addresses, diagnostics };
@@ -200,7 +201,17 @@ fn locked(flat: &str, diagnostic: &Diagnostic) -> Option<Option<Box<LockInfo>>> 
     if !about_locks {
         return None;
     }
-    let holder = LockInfo::from_text(&diagnostic.detail).map(Box::new);
+    // The http backend prints the refused one's own lock as `Lock Info`; of the holder it only gives the id.
+    let holder = match flat.split_once("HTTP remote state already locked: ID=") {
+        Some((_, rest)) => Some(LockInfo {
+            id: rest.split_whitespace().next().unwrap_or_default().to_owned(),
+            ..LockInfo::default()
+        }),
+        None => LockInfo::from_text(&diagnostic.detail),
+    };
+    let holder = holder
+        .filter(|holder| !holder.id.is_empty() || !holder.who.is_empty())
+        .map(Box::new);
     const HELD: [&str; 10] = [
         "resource temporarily unavailable",
         "already locked",

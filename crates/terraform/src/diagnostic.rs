@@ -95,10 +95,9 @@ static PREFIXES: LazyLock<[(&str, Severity); 2]> =
 /// Reads what terraform prints for people: with `-no-color` a blank line, `Error: SUMMARY`, a blank line and the detail;
 /// before the options are read (a broken command line configuration) the same in a box of `│`.
 ///
-/// Text that has no such form becomes one error with that text, so that nothing terraform said is lost.
+/// Text that has no such form is left out.
 pub fn parse_text(text: &str) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
-    let mut before = String::new();
     for line in text.lines() {
         let line = strip_escapes(line);
         let line = line.trim_end();
@@ -141,18 +140,31 @@ pub fn parse_text(text: &str) -> Vec<Diagnostic> {
             }
             last.detail.push_str(line);
             last.detail.push('\n');
-        } else if !line.trim().is_empty() {
-            before.push_str(line);
-            before.push('\n');
         }
     }
     for one in &mut found {
         one.detail = one.detail.trim().to_owned();
     }
-    if !found.iter().any(Diagnostic::is_error) && !before.trim().is_empty() {
-        let mut lines = before.trim().splitn(2, '\n');
-        let summary = lines.next().unwrap_or_default().trim().to_owned();
-        found.push(Diagnostic::error(summary, lines.next().unwrap_or_default().trim()));
+    found
+}
+
+/// Reads what a failed command printed: as [`parse_text`], and there is an error in any case. Older commands (`state push`)
+/// print theirs as a bare last paragraph, after warnings that have a form.
+pub(crate) fn parse_failure(text: &str) -> Vec<Diagnostic> {
+    let mut found = parse_text(text);
+    if !found.iter().any(Diagnostic::is_error) {
+        let plain: Vec<String> = text
+            .lines()
+            .map(|line| strip_escapes(line).trim_end().to_owned())
+            .collect();
+        let last: Vec<&str> = plain
+            .rsplit(|line| line.trim().is_empty())
+            .find(|paragraph| !paragraph.is_empty())
+            .map(|paragraph| paragraph.iter().map(String::as_str).collect())
+            .unwrap_or_default();
+        if let Some((summary, detail)) = last.split_first() {
+            found.push(Diagnostic::error(summary.trim(), detail.join("\n")));
+        }
     }
     found
 }
@@ -243,16 +255,15 @@ mod tests {
     }
 
     #[test]
-    fn text_without_a_form_is_kept() {
-        let found = parse_text("flag provided but not defined: -x\nUsage: terraform\n");
-        assert_eq!(found[0].summary, "flag provided but not defined: -x");
-        assert!(parse_text("  \n").is_empty());
+    fn text_without_a_form_is_kept_when_a_command_failed() {
+        let found = parse_failure("Warning: w\n\nd\n\nFailed to write state: cannot overwrite\n");
+        assert_eq!(found[1].summary, "Failed to write state: cannot overwrite");
+        let found = parse_failure("flag provided but not defined: -x\nUsage: terraform\n");
         assert_eq!(
-            parse_text("There are problems\nWarning: w\n\nd\n")
-                .iter()
-                .filter(|one| one.is_error())
-                .count(),
-            1
+            (found[0].summary.as_str(), found[0].detail.as_str()),
+            ("flag provided but not defined: -x", "Usage: terraform")
         );
+        assert!(parse_failure("  \n").is_empty());
+        assert!(parse_text("chatter\n").is_empty());
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest, Sha256};
 
 use crate::error::TerraformError;
@@ -27,9 +28,47 @@ pub struct StateHeader {
     pub lineage: String,
     #[serde(default)]
     pub terraform_version: String,
+    #[serde(default, rename = "resources", deserialize_with = "has_entries")]
+    has_resources: bool,
+    #[serde(default, rename = "outputs", deserialize_with = "has_entries")]
+    has_outputs: bool,
+}
+
+/// Whether a list or object has an entry, without keeping any.
+fn has_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    struct Entries;
+    impl<'de> Visitor<'de> for Entries {
+        type Value = bool;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list or an object")
+        }
+        fn visit_unit<E>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<bool, A::Error> {
+            let mut any = false;
+            while sequence.next_element::<IgnoredAny>()?.is_some() {
+                any = true;
+            }
+            Ok(any)
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            let mut any = false;
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                any = true;
+            }
+            Ok(any)
+        }
+    }
+    deserializer.deserialize_any(Entries)
 }
 
 impl StateHeader {
+    /// Whether there is any resource or output.
+    pub fn has_content(&self) -> bool {
+        self.has_resources || self.has_outputs
+    }
+
     pub fn parse(bytes: &[u8]) -> Result<StateHeader, TerraformError> {
         serde_json::from_slice(bytes).map_err(|error| TerraformError::Document {
             what: "a state".into(),
@@ -105,6 +144,15 @@ impl Folder {
         let live = self.state_pull()?;
         if let Some(bytes) = &live {
             let header = StateHeader::parse(bytes)?;
+            // A push into an empty remote backend makes a new lineage (seen with 1.11 and the http backend): content comes first.
+            if same_content(bytes, &errored.bytes) {
+                self.mark_pushed(&errored)?;
+                return Ok(Recovered::Superseded {
+                    live_serial: header.serial,
+                    errored_serial: errored.header.serial,
+                    same_content: true,
+                });
+            }
             if header.lineage != errored.header.lineage {
                 let detail = format!(
                     "errored.tfstate has lineage {:?}, the live state {:?}",
@@ -118,14 +166,10 @@ impl Folder {
                 });
             }
             if header.serial >= errored.header.serial {
-                let same_content = same_content(bytes, &errored.bytes);
-                if same_content {
-                    self.mark_pushed(&errored)?;
-                }
                 return Ok(Recovered::Superseded {
                     live_serial: header.serial,
                     errored_serial: errored.header.serial,
-                    same_content,
+                    same_content: false,
                 });
             }
         }
@@ -141,11 +185,13 @@ impl Folder {
     }
 }
 
-/// Equal apart from the serial, which a backend raises on its own.
+/// Equal apart from the serial, which a backend raises on its own, and the lineage.
 fn same_content(left: &[u8], right: &[u8]) -> bool {
     let read = |bytes: &[u8]| {
         let mut value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-        value.as_object_mut()?.shift_remove("serial");
+        let map = value.as_object_mut()?;
+        map.shift_remove("serial");
+        map.shift_remove("lineage");
         Some(value)
     };
     read(left).is_some_and(|left| Some(left) == read(right))

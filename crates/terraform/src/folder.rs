@@ -1,124 +1,29 @@
 //! A root module's folder on disk, and terraform's commands in it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::apply::{ApplyEnd, ApplyOutcome};
+use crate::aside;
 use crate::binary::Terraform;
 use crate::child::ChildRecord;
 use crate::classify::classify;
-use crate::diagnostic::{Diagnostic, parse_text};
+use crate::diagnostic::{Diagnostic, parse_failure};
 use crate::environment;
 use crate::error::TerraformError;
+use crate::errored::StateHeader;
+use crate::options::{FolderOptions, InitOptions, PlanOptions, PlanOutcome};
 use crate::plan::Plan;
 use crate::private;
 use crate::process::{self, Finished, OnStart, Run, Word};
 use crate::schema::ProvidersSchema;
+use crate::stamp::stamp;
 use crate::stream::{Event, Progress, Silent, StreamSummary};
-
-/// How terraform is called in a folder. `Debug` elides the variables' values.
-#[derive(Clone, Default)]
-pub struct FolderOptions {
-    /// `TF_WORKSPACE`; `None` leaves the folder's own choice.
-    pub workspace: Option<String>,
-    /// Names of further environment variables to pass on; a trailing `*` is allowed.
-    pub environment_extra: Vec<String>,
-    /// Root variables. They go into the environment (`TF_VAR_…`), never onto the command line, which everybody can read.
-    /// Values of other types than string are written as HCL or JSON.
-    pub variables: Vec<(String, String)>,
-    /// `-var-file`, relative to the folder.
-    pub var_files: Vec<PathBuf>,
-    /// `TF_PLUGIN_CACHE_DIR`.
-    pub plugin_cache: Option<PathBuf>,
-    /// `TF_DATA_DIR`; default `.terraform` in the folder.
-    pub data_dir: Option<PathBuf>,
-    /// `-parallelism`; terraform's default is 10.
-    pub parallelism: Option<u32>,
-    /// Where streams and messages are kept; default `.infra-rollback/logs` in the folder.
-    pub log_dir: Option<PathBuf>,
-    /// `-lock-timeout` of every command that locks.
-    pub lock_timeout: Option<Duration>,
-}
-
-impl fmt::Debug for FolderOptions {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&String> = self.variables.iter().map(|(name, _)| name).collect();
-        formatter
-            .debug_struct("FolderOptions")
-            .field("workspace", &self.workspace)
-            .field("variables", &names)
-            .field("var_files", &self.var_files)
-            .field("data_dir", &self.data_dir)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Options of `init`.
-#[derive(Clone, Debug)]
-pub struct InitOptions {
-    /// Take the backend block as it stands, move no state.
-    pub reconfigure: bool,
-    /// `-lockfile=readonly`: fail rather than choose a provider that the lock file does not have.
-    pub lockfile_readonly: bool,
-    pub upgrade: bool,
-    /// False: `-backend=false`, providers and modules only.
-    pub backend: bool,
-}
-
-impl Default for InitOptions {
-    fn default() -> Self {
-        InitOptions {
-            reconfigure: false,
-            lockfile_readonly: false,
-            upgrade: false,
-            backend: true,
-        }
-    }
-}
-
-/// Options of `plan`.
-#[derive(Clone, Debug)]
-pub struct PlanOptions {
-    /// The plan file, relative to the folder.
-    pub out: PathBuf,
-    pub refresh: bool,
-    pub targets: Vec<String>,
-    pub lock: bool,
-    /// Plan to destroy everything.
-    pub destroy: bool,
-}
-
-impl Default for PlanOptions {
-    fn default() -> Self {
-        PlanOptions {
-            out: "rollback.tfplan".into(),
-            refresh: true,
-            targets: Vec::new(),
-            lock: true,
-            destroy: false,
-        }
-    }
-}
-
-/// A plan that was made. `show_plan` reads it.
-#[derive(Clone, Debug)]
-pub struct PlanOutcome {
-    /// Absolute.
-    pub plan_file: PathBuf,
-    /// From `-detailed-exitcode`: move-only, forget-only and output-only plans have changes too.
-    pub has_changes: bool,
-    pub summary: StreamSummary,
-    /// The stream; 0600.
-    pub stream: PathBuf,
-}
 
 /// A folder with a configuration in it.
 pub struct Folder {
@@ -173,7 +78,7 @@ impl Folder {
         )
     }
 
-    /// `init`. Remembers what it was done for, see [`Folder::needs_init`].
+    /// `init`. With `reconfigure`, local states in the folder stay where they are and go nowhere. Remembers what it was done for, see [`Folder::needs_init`].
     ///
     /// # Errors
     /// [`TerraformError::ProviderMissing`], [`TerraformError::ModuleMissing`], [`TerraformError::LockFileIncomplete`],
@@ -192,10 +97,22 @@ impl Folder {
         if let Some(cache) = &self.options.plugin_cache {
             private::create_folder(cache)?;
         }
+        aside::restore(&self.root);
+        if options.reconfigure {
+            // Terraform itself keeps the record when the configuration has no backend block any more, and then refuses to plan.
+            remove_if_there(&self.data_dir().join("terraform.tfstate"))?;
+        }
+        let aside = options.reconfigure.then(|| aside::put(&self.root)).transpose()?;
         let finished = self.run("init", arguments, true)?;
+        drop(aside);
         self.succeed(&finished)?;
         finished.remove_logs();
-        private::write_file(&self.stamp_file(), self.stamp(options.backend).as_bytes())
+        // A configuration that needs no provider, module or backend leaves no data folder.
+        private::create_folder(&self.data_dir())?;
+        private::write_file(
+            &self.stamp_file(),
+            stamp(&self.root, &self.data_dir(), options.backend).as_bytes(),
+        )
     }
 
     /// Whether `init` has to run before anything else: it never ran here through us, or the configuration (root, modules it
@@ -203,54 +120,11 @@ impl Folder {
     pub fn needs_init(&self) -> bool {
         fs::read_to_string(self.stamp_file())
             .ok()
-            .is_none_or(|stamp| stamp != self.stamp(true))
+            .is_none_or(|then| then != stamp(&self.root, &self.data_dir(), true))
     }
 
     fn stamp_file(&self) -> PathBuf {
         self.data_dir().join("infra-rollback.init")
-    }
-
-    /// A digest of every file that `init` looks at.
-    fn stamp(&self, backend: bool) -> String {
-        #[derive(Deserialize)]
-        struct Modules {
-            #[serde(rename = "Modules", default)]
-            modules: Vec<Module>,
-        }
-        #[derive(Deserialize)]
-        struct Module {
-            #[serde(rename = "Dir", default)]
-            dir: PathBuf,
-        }
-        let manifest = fs::read(self.data_dir().join("modules/modules.json")).unwrap_or_default();
-        let modules = serde_json::from_slice::<Modules>(&manifest)
-            .map(|found| found.modules)
-            .unwrap_or_default();
-        let mut files: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
-        for folder in std::iter::once(PathBuf::new()).chain(modules.into_iter().map(|module| module.dir)) {
-            let Ok(entries) = fs::read_dir(self.root.join(&folder)) else {
-                // A module's folder is gone: no digest of what is there may say that all is well.
-                files.insert(folder, b"missing".into());
-                continue;
-            };
-            for entry in entries.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if [".tf", ".tf.json", ".tofu", ".tofu.json"]
-                    .iter()
-                    .any(|end| name.ends_with(end))
-                    || name == ".terraform.lock.hcl"
-                {
-                    files.insert(folder.join(&name), fs::read(entry.path()).unwrap_or_default());
-                }
-            }
-        }
-        let mut hasher = Sha256::new();
-        hasher.update(format!("{backend} {}\n", self.data_dir().join("providers").exists()));
-        for (path, bytes) in files {
-            hasher.update(format!("{} {}\n", path.display(), bytes.len()));
-            hasher.update(bytes);
-        }
-        hex::encode(hasher.finalize())
     }
 
     /// `plan -json -out`. The plan file holds secrets: it is 0600.
@@ -351,7 +225,8 @@ impl Folder {
     /// `state pull`; `None` when there is no state.
     pub fn state_pull(&self) -> Result<Option<Vec<u8>>, TerraformError> {
         let bytes = self.document("state-pull", vec!["state".into(), "pull".into()])?;
-        Ok((!bytes.iter().all(u8::is_ascii_whitespace)).then_some(bytes))
+        let nothing = bytes.iter().all(u8::is_ascii_whitespace) || is_placeholder(&bytes);
+        Ok((!nothing).then_some(bytes))
     }
 
     /// `state push FILE`. Without `force` terraform checks lineage and serial.
@@ -478,13 +353,13 @@ impl Folder {
     }
 
     fn failure(&self, finished: &Finished) -> TerraformError {
-        self.ended_badly(finished, parse_text(&finished.stderr()))
+        self.ended_badly(finished, parse_failure(&finished.stderr()))
     }
 
     fn stream_failure(&self, finished: &Finished, summary: &StreamSummary) -> TerraformError {
         let mut diagnostics = summary.diagnostics.clone();
         if !summary.has_errors() {
-            diagnostics.extend(parse_text(&finished.stderr()));
+            diagnostics.extend(parse_failure(&finished.stderr()));
         }
         self.ended_badly(finished, diagnostics)
     }
@@ -556,5 +431,18 @@ impl Folder {
     /// Applies without a journal and without anybody watching: for tests and private folders.
     pub fn apply_silently(&self, plan_file: &Path) -> Result<ApplyOutcome, TerraformError> {
         self.apply(plan_file, &mut |_: &ChildRecord| Ok(()), &mut Silent)
+    }
+}
+
+/// The `http` backend has no state where its server has none, and `state pull` then prints one without lineage and content.
+fn is_placeholder(bytes: &[u8]) -> bool {
+    StateHeader::parse(bytes)
+        .is_ok_and(|header| header.serial == 0 && header.lineage.is_empty() && !header.has_content())
+}
+
+fn remove_if_there(path: &Path) -> Result<(), TerraformError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TerraformError::io("remove", path)(error)),
+        _ => Ok(()),
     }
 }

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use crate::backend::BackendConfig;
 use crate::binary::Terraform;
 use crate::error::TerraformError;
-use crate::folder::{Folder, FolderOptions, InitOptions};
+use crate::folder::Folder;
 use crate::local_state;
+use crate::options::{FolderOptions, InitOptions};
 
 /// Where a state lies.
 #[derive(Clone, Debug, PartialEq, Eq)]

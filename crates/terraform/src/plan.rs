@@ -75,6 +75,15 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+fn deposed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(key) => Ok(Some(key)),
+        Value::Bool(true) => Ok(Some("(unnamed)".into())),
+        Value::Null | Value::Bool(false) => Ok(None),
+        _ => Err(serde::de::Error::custom("deposed is no key")),
+    }
+}
+
 /// What is imported. `id` is absent while unknown; resources imported by identity (1.12) have `identity`.
 #[derive(Clone, Deserialize, Serialize)]
 pub struct Importing {
@@ -133,7 +142,8 @@ pub struct ResourceChange {
     /// The instance key: integer, string or null.
     #[serde(default)]
     pub index: Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The key of a deposed object; `(unnamed)` from a 0.12 preview that wrote `true`.
+    #[serde(default, deserialize_with = "deposed", skip_serializing_if = "Option::is_none")]
     pub deposed: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     pub provider_name: String,
@@ -288,15 +298,19 @@ impl Plan {
         if text.iter().all(u8::is_ascii_whitespace) {
             return Err(fail("the file is empty".into()));
         }
-        if text.starts_with(b"PK\x03\x04") {
+        if text.starts_with(b"PK\x03\x04") || text.starts_with(b"tfplan") {
             return Err(fail("this is a plan file itself, not its JSON".into()));
         }
         if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
             return Err(fail("the text is UTF-16; JSON is UTF-8".into()));
         }
-        let document: Document = serde_json::from_slice(text).map_err(|error| fail(describe(&error)))?;
+        let document: Document = match serde_json::from_slice(text) {
+            Ok(document) => document,
+            Err(error) if error.is_data() && !has_format_version(text) => return Err(fail(NO_FORMAT.into())),
+            Err(error) => return Err(fail(describe(&error))),
+        };
         let Some(format_version) = document.format_version else {
-            return Err(fail("there is no `format_version`: this is no plan".into()));
+            return Err(fail(NO_FORMAT.into()));
         };
         let major = format_version
             .split('.')
@@ -397,6 +411,17 @@ impl Plan {
     pub fn digest(&self) -> String {
         crate::digest::digest(self)
     }
+}
+
+const NO_FORMAT: &str = "there is no `format_version`: this is no plan";
+
+fn has_format_version(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "format_version")]
+        _format_version: String,
+    }
+    serde_json::from_slice::<Header>(text).is_ok()
 }
 
 /// serde_json's own message can quote a value ("invalid type: string \"hunter2\"…"): only its place and class are told.
