@@ -38,6 +38,21 @@ impl Node {
     pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
         text.get(self.span.clone()).unwrap_or_default()
     }
+
+    /// The value without its places; of a repeated key the last.
+    pub(crate) fn plain(&self) -> serde_json::Value {
+        match &self.content {
+            Content::Null => serde_json::Value::Null,
+            Content::Bool(value) => (*value).into(),
+            Content::Number(number) => serde_json::Value::Number(number.clone()),
+            Content::String(text) => text.as_str().into(),
+            Content::Array(items) => items.iter().map(Node::plain).collect(),
+            Content::Object(members) => members
+                .iter()
+                .map(|member| (member.key.clone(), member.value.plain()))
+                .collect(),
+        }
+    }
 }
 
 /// Reads one JSON value that is the whole text.
@@ -209,24 +224,10 @@ mod tests {
 
     const TEXT: &str = r#" {"a": [1, -2.50, 1e400, "\u00e9\"", true], "b": {"c": null}, "b": false} "#;
 
-    fn same(node: &Node) -> serde_json::Value {
-        match &node.content {
-            Content::Null => serde_json::Value::Null,
-            Content::Bool(value) => (*value).into(),
-            Content::Number(number) => serde_json::Value::Number(number.clone()),
-            Content::String(text) => text.as_str().into(),
-            Content::Array(items) => items.iter().map(same).collect(),
-            Content::Object(members) => members
-                .iter()
-                .map(|member| (member.key.clone(), same(&member.value)))
-                .collect(),
-        }
-    }
-
     #[test]
     fn reads_what_serde_reads_and_knows_where() {
         let node = parse(TEXT).unwrap();
-        assert_eq!(same(&node), serde_json::from_str::<serde_json::Value>(TEXT).unwrap());
+        assert_eq!(node.plain(), serde_json::from_str::<serde_json::Value>(TEXT).unwrap());
         let Content::Object(members) = &node.content else {
             panic!()
         };

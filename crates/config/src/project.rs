@@ -56,8 +56,9 @@ pub struct TerraformSection {
 /// `[policy]`
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PolicySection {
-    /// Folders or files of Rego.
+    /// Folders or files of Rego, relative to infra-rollback.toml.
     pub bundles: Vec<String>,
+    pub level: Option<String>,
     /// Data handed to the policies.
     pub data: toml::Table,
 }
@@ -83,30 +84,16 @@ pub struct StepTable {
 
 /// Kinds of `[[step]]` that are known.
 pub const STEP_KINDS: &[&str] = &[
-    "alb-listener",
-    "appconfig",
     "command",
     "ecs-service",
-    "flag",
+    "feature-flag",
     "listener",
     "migration",
-    "notify",
-    "rds-restore",
-    "ssm-parameter",
-    "terraform",
+    "notification",
 ];
 
 /// Kinds of `[[check]]` that are known.
-pub const CHECK_KINDS: &[&str] = &[
-    "alarm",
-    "command",
-    "ecs-stable",
-    "http",
-    "log",
-    "metric",
-    "target-health",
-    "tcp",
-];
+pub const CHECK_KINDS: &[&str] = &["alarm", "command", "ecs-stable", "http", "logs", "target-health"];
 
 /// Why infra-rollback.toml cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -153,13 +140,25 @@ impl ProjectError {
     }
 }
 
+/// Longer files are refused: 1 MiB.
+const LARGEST_FILE: usize = 1 << 20;
+
 /// Reads the text of infra-rollback.toml; `file_name` is what errors call it.
 ///
 /// # Errors
-/// Where it is not TOML, has a key that is not known, or says something that cannot be.
+/// Where it is not TOML, has a key that is not known, or says something that cannot be, such as stacks that depend
+/// on each other in a circle.
 pub fn parse(text: &str, file_name: &str) -> Result<Project, ProjectError> {
-    let _ = (text, file_name);
-    Ok(Project::default())
+    if text.len() > LARGEST_FILE {
+        return Err(ProjectError::TooLarge {
+            file: file_name.to_owned(),
+            size: text.len(),
+            limit: LARGEST_FILE,
+        });
+    }
+    let project = read::project(text, file_name)?;
+    project.stack_order()?;
+    Ok(project)
 }
 
 impl Project {
@@ -171,12 +170,113 @@ impl Project {
         parse(text, file_name)
     }
 
+    /// The project of a folder without infra-rollback.toml: one stack, named after the folder.
+    pub fn of_folder(folder_name: &str, dir: &str) -> Project {
+        let plain = |c: char| if is_name_character(c) { c } else { '-' };
+        let name = folder_name.chars().map(plain).collect::<String>();
+        let name = name.trim_start_matches(['.', '-', '_']);
+        let stack = StackSection {
+            name: if name.is_empty() {
+                "default".to_owned()
+            } else {
+                name.to_owned()
+            },
+            dir: dir.to_owned(),
+            workspace: None,
+            var_files: Vec::new(),
+            depends_on: Vec::new(),
+            variables: BTreeMap::new(),
+            at: Location {
+                file: String::new(),
+                line: 1,
+                column: 1,
+            },
+        };
+        Project {
+            stacks: vec![stack],
+            ..Project::default()
+        }
+    }
+
+    /// The stack of this name.
+    pub fn stack(&self, name: &str) -> Option<&StackSection> {
+        self.stacks.iter().find(|stack| stack.name == name)
+    }
+
     /// Indexes into `stacks` in the order of a rollback: dependents before what they depend on,
     /// otherwise as written.
     ///
     /// # Errors
     /// [`ProjectError::UnknownStack`] and [`ProjectError::Cycle`].
     pub fn stack_order(&self) -> Result<Vec<usize>, ProjectError> {
-        Ok((0..self.stacks.len()).collect())
+        let mut builds_on: Vec<Vec<usize>> = Vec::new();
+        for stack in &self.stacks {
+            let mut indexes = Vec::new();
+            for name in &stack.depends_on {
+                let index = self.stacks.iter().position(|other| other.name == *name);
+                indexes.push(index.ok_or_else(|| ProjectError::UnknownStack {
+                    at: stack.at.clone(),
+                    stack: stack.name.clone(),
+                    name: name.clone(),
+                    nearest: nearest(name, self.stacks.iter().map(|stack| stack.name.as_str())),
+                })?);
+            }
+            builds_on.push(indexes);
+        }
+        let mut order = Vec::new();
+        let mut left: Vec<usize> = (0..self.stacks.len()).collect();
+        while !left.is_empty() {
+            let free = |at: &usize| !left.iter().any(|other| builds_on[*other].contains(at));
+            match left.iter().copied().find(free) {
+                Some(next) => {
+                    left.retain(|index| *index != next);
+                    order.push(next);
+                }
+                None => {
+                    return Err(ProjectError::Cycle {
+                        cycle: self.circle(&left, &builds_on),
+                    });
+                }
+            }
+        }
+        Ok(order)
+    }
+
+    /// The names of one circle among `left`, each of which something in `left` depends on.
+    fn circle(&self, left: &[usize], builds_on: &[Vec<usize>]) -> Vec<String> {
+        // Going against the arrows never ends, so it comes back to where it was.
+        let mut way = vec![left[0]];
+        loop {
+            let here = way[way.len() - 1];
+            let Some(next) = left.iter().copied().find(|other| builds_on[*other].contains(&here)) else {
+                break;
+            };
+            if let Some(start) = way.iter().position(|index| *index == next) {
+                way.push(next);
+                way.drain(..start);
+                break;
+            }
+            way.push(next);
+        }
+        way.iter().rev().map(|index| self.stacks[*index].name.clone()).collect()
     }
 }
+
+/// Stack names become keys in a store and words in a command line.
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// The known word that looks most like this one, if any looks like it.
+fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(word.chars().count()) / 2)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+mod read;
+
+#[cfg(test)]
+mod tests;

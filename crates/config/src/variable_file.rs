@@ -1,25 +1,26 @@
 //! Files of assignments: `.tfvars` and `.tfvars.json`.
 
+use crate::source::{Document, Source};
 use serde_json::{Map, Value};
 
-/// The values that a variable file assigns. Only literal values can stand in one.
+/// The values that a variable file assigns. Only literal values can stand in one; others are left out. Numbers
+/// keep their digits.
 ///
 /// # Errors
 /// The file is no HCL or JSON of that shape; the message names the place, never a value.
 pub fn parse_variable_file(name: &str, bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    if name.ends_with(".json") {
-        return serde_json::from_slice(bytes)
-            .map_err(|error| format!("{name}:{}:{}: it is no JSON object", error.line(), error.column()));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| format!("{name}: it is not UTF-8"))?;
-    let body = hcl::parse(text).map_err(|_| format!("{name}: it is no HCL"))?;
-    let mut values = Map::new();
-    for attribute in body.attributes() {
-        if let Ok(value) = hcl::from_expression::<Value>(attribute.expr.clone()) {
-            values.insert(attribute.key.to_string(), value);
-        }
-    }
-    Ok(values)
+    // A parser's own message may show what stands there.
+    let place = |error: crate::ConfigError| match error.location() {
+        Some(at) if name.ends_with(".json") => format!("{at}: it is no JSON object"),
+        Some(at) => format!("{at}: it is no HCL"),
+        None => error.to_string(),
+    };
+    let source = Source::new(name, bytes.to_vec()).map_err(|error| match &error {
+        crate::ConfigError::Encoding { .. } => error.to_string(),
+        _ => place(error),
+    })?;
+    let document = Document::parse(&source).map_err(place)?;
+    document.values(&source).map_err(place)
 }
 
 #[cfg(test)]
@@ -33,7 +34,38 @@ mod tests {
         assert_eq!(native["zones"][1], "b");
         let json = parse_variable_file("a.tfvars.json", br#"{"password":"s"}"#).unwrap();
         assert_eq!(json["password"], "s");
-        let error = parse_variable_file("a.tfvars", b"password = \"hunter2").unwrap_err();
-        assert!(!error.contains("hunter2"));
+        assert_eq!(native["count"], 3);
+        for (name, text) in [
+            ("a.tfvars", "password = \"hunter2"),
+            ("a.tfvars.json", "{\"password\": hunter2}"),
+        ] {
+            let error = parse_variable_file(name, text.as_bytes()).unwrap_err();
+            assert!(
+                !error.contains("hunter2") && error.starts_with(&format!("{name}:1:")),
+                "{error}"
+            );
+        }
+        assert!(parse_variable_file("a.tfvars.json", b"[]").is_err());
+        assert!(
+            parse_variable_file("a.tfvars", b"a = \"\xff\"")
+                .unwrap_err()
+                .contains("UTF-8")
+        );
+    }
+
+    #[test]
+    fn strings_of_json_are_no_templates_and_numbers_keep_their_digits() {
+        let json = br#"{"//": "kept", "resource": {"a": "${x}"}, "n": 12345678901234567890123}"#;
+        let values = parse_variable_file("x.json", json).unwrap();
+        assert_eq!(values["resource"]["a"], "${x}");
+        assert_eq!(values["n"].to_string(), "12345678901234567890123");
+        let values = parse_variable_file(
+            "x.tfvars",
+            b"n = 12345678901234567890123\nt = \"$${x}\"\nf = timestamp()\n",
+        )
+        .unwrap();
+        assert_eq!(values["n"].to_string(), "12345678901234567890123");
+        assert_eq!(values["t"], "${x}");
+        assert!(!values.contains_key("f"));
     }
 }

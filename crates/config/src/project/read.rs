@@ -1,0 +1,288 @@
+//! From TOML with places to the project's settings.
+
+use super::{
+    CHECK_KINDS, KnowledgeSection, PolicySection, Project, ProjectError, STEP_KINDS, StackSection, StepTable,
+    StoreSection, TerraformSection, is_name_character, nearest,
+};
+use crate::error::Location;
+use crate::model::Syntax;
+use crate::source::Source;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectError> {
+    let source = Source::of(file_name, text.to_owned(), Syntax::Native);
+    let syntax = |error: toml::de::Error| ProjectError::Syntax {
+        at: source.at(error.span().map_or(0, |span| span.start)),
+        message: error.message().replace('\n', "; "),
+    };
+    let document = DeTable::parse(text).map_err(syntax)?;
+    // The same without places, for the tables that are kept as they are.
+    let raw: toml::Table = text.parse().map_err(syntax)?;
+    let place = document.span();
+    let top = Section {
+        source: &source,
+        name: "the file".into(),
+        table: document.get_ref(),
+        place,
+    };
+    top.only(&["store", "stack", "step", "check", "terraform", "policy", "knowledge"])?;
+
+    let mut project = Project::default();
+    if let Some(store) = top.table("store")? {
+        store.only(&["url"])?;
+        project.store = Some(StoreSection {
+            url: store.required("url")?,
+        });
+    }
+    for stack in top.tables("stack")? {
+        let stack = read_stack(&stack, raw.get("stack"), project.stacks.len())?;
+        check_stack(&stack, &project.stacks)?;
+        project.stacks.push(stack);
+    }
+    if let Some(terraform) = top.table("terraform")? {
+        terraform.only(&["binary", "environment", "parallelism", "plugin_cache"])?;
+        project.terraform = TerraformSection {
+            binary: terraform.string("binary")?,
+            environment: terraform.strings("environment")?,
+            parallelism: terraform.parallelism()?,
+            plugin_cache: terraform.string("plugin_cache")?,
+        };
+    }
+    if let Some(policy) = top.table("policy")? {
+        policy.only(&["bundles", "level", "data"])?;
+        policy.table("data")?;
+        let data = raw
+            .get("policy")
+            .and_then(|table| table.get("data"))
+            .and_then(toml::Value::as_table);
+        project.policy = PolicySection {
+            bundles: policy.strings("bundles")?,
+            level: policy.string("level")?,
+            data: data.cloned().unwrap_or_default(),
+        };
+    }
+    if let Some(knowledge) = top.table("knowledge")? {
+        knowledge.only(&["files"])?;
+        project.knowledge = KnowledgeSection {
+            files: knowledge.strings("files")?,
+        };
+    }
+    project.steps = steps(&top, "step", STEP_KINDS, &raw)?;
+    project.checks = steps(&top, "check", CHECK_KINDS, &raw)?;
+    Ok(project)
+}
+
+fn read_stack(stack: &Section<'_, '_>, raw: Option<&toml::Value>, index: usize) -> Result<StackSection, ProjectError> {
+    stack.only(&["name", "dir", "workspace", "var_files", "depends_on", "variables"])?;
+    stack.table("variables")?;
+    let variables = raw.and_then(|stacks| stacks.get(index)?.get("variables")?.as_table().cloned());
+    let dir = match stack.table.get_key_value("dir") {
+        None => String::new(),
+        Some((_, value)) => {
+            let dir = stack.required("dir")?;
+            folder(&dir).ok_or_else(|| stack.invalid(value.span(), format!("`dir` is no relative path: {dir:?}")))?
+        }
+    };
+    Ok(StackSection {
+        name: stack.required("name")?,
+        dir,
+        workspace: stack.string("workspace")?,
+        var_files: stack.strings("var_files")?,
+        depends_on: stack.strings("depends_on")?,
+        variables: variables
+            .map(|table| table.into_iter().collect::<BTreeMap<_, _>>())
+            .unwrap_or_default(),
+        at: stack.at(),
+    })
+}
+
+fn check_stack(stack: &StackSection, before: &[StackSection]) -> Result<(), ProjectError> {
+    let invalid = |message: String, hint: &str| {
+        Err(ProjectError::Invalid {
+            at: stack.at.clone(),
+            message,
+            hint: Some(hint.to_owned()),
+        })
+    };
+    let name = &stack.name;
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_name_character) {
+        return invalid(
+            format!("{name:?} cannot be a stack's name"),
+            "names begin with a letter or a digit and have letters, digits, `.`, `_` and `-`",
+        );
+    }
+    if before.iter().any(|other| other.name == *name) {
+        return invalid(format!("there are two stacks called `{name}`"), "rename one of them");
+    }
+    if let Some(other) = before
+        .iter()
+        .find(|other| other.dir == stack.dir && other.workspace == stack.workspace)
+    {
+        return invalid(
+            format!(
+                "stack `{name}` has the folder and the workspace of stack `{}`",
+                other.name
+            ),
+            "a stack is what one state describes: give one of them another `dir` or `workspace`",
+        );
+    }
+    Ok(())
+}
+
+/// A relative path without `.`, `//` and a `/` at the end; `None` for anything else.
+fn folder(text: &str) -> Option<String> {
+    if text.starts_with('/') || text.contains(['\\', '\0']) {
+        return None;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn steps(top: &Section<'_, '_>, key: &str, kinds: &[&str], raw: &toml::Table) -> Result<Vec<StepTable>, ProjectError> {
+    let mut steps = Vec::new();
+    for section in top.tables(key)? {
+        let table = raw
+            .get(key)
+            .and_then(|tables| tables.get(steps.len())?.as_table().cloned());
+        let kind = section.required("kind")?;
+        steps.push(StepTable {
+            name: section.string("name")?,
+            known: kinds.contains(&kind.as_str()),
+            kind,
+            table: table.unwrap_or_default(),
+            at: section.at(),
+        });
+    }
+    Ok(steps)
+}
+
+/// One table, and what to call it.
+struct Section<'t, 'i> {
+    source: &'t Source,
+    name: String,
+    table: &'t DeTable<'i>,
+    place: Range<usize>,
+}
+
+impl<'t, 'i> Section<'t, 'i> {
+    fn at(&self) -> Location {
+        self.source.at(self.place.start)
+    }
+
+    fn invalid(&self, place: Range<usize>, message: impl Into<String>) -> ProjectError {
+        ProjectError::Invalid {
+            at: self.source.at(place.start),
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Every key must be one of these.
+    fn only(&self, known: &[&str]) -> Result<(), ProjectError> {
+        // The first in the file, not in the alphabet.
+        let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        match unknown.min_by_key(|key| key.span().start) {
+            None => Ok(()),
+            Some(key) => Err(ProjectError::UnknownKey {
+                at: self.source.at(key.span().start),
+                key: key.get_ref().to_string(),
+                section: self.name.clone(),
+                nearest: nearest(key.get_ref(), known.iter().copied()),
+            }),
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+        self.table.get(key)
+    }
+
+    fn wrong(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str) -> ProjectError {
+        self.invalid(value.span(), format!("`{key}` in {} must be {expected}", self.name))
+    }
+
+    fn table(&self, key: &str) -> Result<Option<Section<'t, 'i>>, ProjectError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.get_ref() {
+            DeValue::Table(table) => Ok(Some(self.section(format!("[{key}]"), table, value.span()))),
+            _ => Err(self.wrong(key, value, "a table")),
+        }
+    }
+
+    fn tables(&self, key: &str) -> Result<Vec<Section<'t, 'i>>, ProjectError> {
+        let Some(value) = self.get(key) else {
+            return Ok(Vec::new());
+        };
+        let not_tables = || ProjectError::Invalid {
+            at: self.source.at(value.span().start),
+            message: format!("`{key}` must be a list of tables"),
+            hint: Some(format!("write [[{key}]] instead of [{key}]")),
+        };
+        let array: &'t DeArray<'i> = value.get_ref().as_array().ok_or_else(not_tables)?;
+        let section = |item: &'t Spanned<DeValue<'i>>| {
+            let table = item.get_ref().as_table().ok_or_else(not_tables)?;
+            Ok(self.section(format!("[[{key}]]"), table, item.span()))
+        };
+        array.iter().map(section).collect()
+    }
+
+    fn section(&self, name: String, table: &'t DeTable<'i>, place: Range<usize>) -> Section<'t, 'i> {
+        Section {
+            source: self.source,
+            name,
+            table,
+            place,
+        }
+    }
+
+    fn string(&self, key: &str) -> Result<Option<String>, ProjectError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.get_ref().as_str() {
+            Some("") => Err(self.wrong(key, value, "a text that is not empty")),
+            Some(text) => Ok(Some(text.to_owned())),
+            None => Err(self.wrong(key, value, "a text")),
+        }
+    }
+
+    fn required(&self, key: &str) -> Result<String, ProjectError> {
+        let missing = || self.invalid(self.place.clone(), format!("{} has no `{key}`", self.name));
+        self.string(key)?.ok_or_else(missing)
+    }
+
+    fn strings(&self, key: &str) -> Result<Vec<String>, ProjectError> {
+        let Some(value) = self.get(key) else {
+            return Ok(Vec::new());
+        };
+        let wrong = || self.wrong(key, value, "a list of texts");
+        let array = value.get_ref().as_array().ok_or_else(wrong)?;
+        array
+            .iter()
+            .map(|item| item.get_ref().as_str().map(str::to_owned).ok_or_else(wrong))
+            .collect()
+    }
+
+    fn parallelism(&self) -> Result<Option<u32>, ProjectError> {
+        let Some(value) = self.get("parallelism") else {
+            return Ok(None);
+        };
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|number| number.as_str().parse().ok());
+        match number {
+            Some(number @ 1..=1000) => Ok(Some(number)),
+            _ => Err(self.wrong("parallelism", value, "a whole number from 1 to 1000")),
+        }
+    }
+}
