@@ -190,7 +190,7 @@ impl<'s> Catalogue<'s> {
     /// The newest `limit` releases, newest first. Unreadable ones count.
     pub fn list(&self, limit: usize) -> Result<Listing<Release>, CatalogueError> {
         let keys = self.store.list_newest(&keys::releases(&self.project), None, limit)?;
-        self.read(&keys, usize::MAX, manifest::decode)
+        self.read(&keys, manifest::decode)
     }
 
     /// The newest release. If that one cannot be read it is an error: an older one is not what runs now.
@@ -255,36 +255,46 @@ impl<'s> Catalogue<'s> {
         let Listing { items, unreadable } = self.headers()?;
         let chosen = items.into_iter().filter(|header| is_commit(header, &commit));
         let keys: Vec<String> = chosen.map(|header| keys::release(&self.project, &header.id)).collect();
-        let mut listing = self.read(&keys, usize::MAX, manifest::decode)?;
+        let mut listing = self.read(&keys, manifest::decode)?;
         listing.unreadable.extend(unreadable);
         Ok(listing)
     }
 
     /// The newest release that was made at `time` or before.
+    ///
+    /// A release that cannot be read and may be the one asked for is an error: an older one is not the answer.
     pub fn release_at(&self, time: Timestamp) -> Result<Option<Release>, CatalogueError> {
-        let Listing { items, .. } = self.headers()?;
-        items
-            .into_iter()
-            .find(|header| header.created_at <= time)
-            .map(|header| self.get(&header.id))
-            .transpose()
+        self.newest_until(time, Some)
     }
 
     /// Every state of a stack that a release has, newest first: the auditor's list. The same bytes come once for every
     /// release that has them; `sha256` tells.
     pub fn state_versions(&self, stack: &str) -> Result<Listing<StateVersion>, CatalogueError> {
-        let Listing { items, unreadable } = self.list(usize::MAX)?;
-        let items = items
-            .into_iter()
-            .filter_map(|release| version_of(release, stack))
-            .collect();
-        Ok(Listing { items, unreadable })
+        let keys = self
+            .store
+            .list_newest(&keys::releases(&self.project), None, usize::MAX)?;
+        let version = |project: &str, id: &ReleaseId, bytes: &[u8]| {
+            manifest::decode(project, id, bytes).map(|release| version_of(release, stack))
+        };
+        let Listing { items, unreadable } = self.read(&keys, version)?;
+        Ok(Listing {
+            items: items.into_iter().flatten().collect(),
+            unreadable,
+        })
     }
 
     /// The state that a stack had at a time: that of the newest release at `time` or before which has one.
     ///
     /// A release that cannot be read and may be the one asked for is an error: an older state is not the answer.
     pub fn at(&self, stack: &str, time: Timestamp) -> Result<Option<StateVersion>, CatalogueError> {
+        self.newest_until(time, |release| version_of(release, stack))
+    }
+
+    fn newest_until<T>(
+        &self,
+        time: Timestamp,
+        choose: impl Fn(Release) -> Option<T>,
+    ) -> Result<Option<T>, CatalogueError> {
         let prefix = keys::releases(&self.project);
         let mut before: Option<String> = None;
         loop {
@@ -292,13 +302,16 @@ impl<'s> Catalogue<'s> {
             let Some(last) = page.last() else { return Ok(None) };
             before = Some(last.clone());
             for key in &page {
-                let listing = self.read(std::slice::from_ref(key), 1, manifest::decode)?;
-                if let Some(Unreadable { release, reason }) = listing.unreadable.into_iter().next() {
-                    return Err(CatalogueError::Unreadable { release, reason });
+                let listing = self.read(std::slice::from_ref(key), manifest::decode)?;
+                for Unreadable { release, reason } in listing.unreadable {
+                    // Its id still tells when it was made.
+                    if release.parse::<ReleaseId>().is_ok_and(|id| id.time() <= time) {
+                        return Err(CatalogueError::Unreadable { release, reason });
+                    }
                 }
-                let version = listing.items.into_iter().filter(|release| release.created_at <= time);
-                if let Some(version) = version.filter_map(|release| version_of(release, stack)).next() {
-                    return Ok(Some(version));
+                let in_time = listing.items.into_iter().filter(|release| release.created_at <= time);
+                if let Some(chosen) = in_time.filter_map(&choose).next() {
+                    return Ok(Some(chosen));
                 }
             }
         }
@@ -328,11 +341,20 @@ impl<'s> Catalogue<'s> {
 
     /// The error, with the names of those releases that need the blob: looked for only now, as they matter only now.
     fn corrupt_state(&self, record: &StateRecord, reason: String) -> CatalogueError {
-        let releases = self.list(usize::MAX).map(Listing::into_iter).into_iter().flatten();
-        let needs = |release: &Release| {
-            (release.stacks.iter()).any(|stack| stack.state.as_ref().is_some_and(|s| s.blob == record.blob))
+        let needs = |project: &str, id: &ReleaseId, bytes: &[u8]| {
+            let release = manifest::decode(project, id, bytes)?;
+            let states = release.stacks.iter().filter_map(|stack| stack.state.as_ref());
+            Ok(states
+                .map(|state| state.blob)
+                .any(|blob| blob == record.blob)
+                .then(|| id.to_string()))
         };
-        let mut releases: Vec<String> = releases.filter(needs).map(|release| release.id.to_string()).collect();
+        let keys = self
+            .store
+            .list_newest(&keys::releases(&self.project), None, usize::MAX)
+            .unwrap_or_default();
+        let found = self.read(&keys, needs).map(|listing| listing.items).unwrap_or_default();
+        let mut releases: Vec<String> = found.into_iter().flatten().collect();
         if releases.is_empty() {
             releases.push("(none in this catalogue)".to_owned());
         }
@@ -354,14 +376,13 @@ impl<'s> Catalogue<'s> {
         let keys = self
             .store
             .list_newest(&keys::releases(&self.project), None, usize::MAX)?;
-        self.read(&keys, usize::MAX, manifest::decode_header)
+        self.read(&keys, manifest::decode_header)
     }
 
-    /// Reads manifests in the order of `keys`, at most `limit` good ones. One that was removed meanwhile is passed over.
+    /// Reads manifests one by one in the order of `keys`. One that was removed meanwhile is passed over.
     fn read<T>(
         &self,
         keys: &[String],
-        limit: usize,
         decode: impl Fn(&str, &ReleaseId, &[u8]) -> Result<T, Problem>,
     ) -> Result<Listing<T>, CatalogueError> {
         let mut listing = Listing {
@@ -369,9 +390,6 @@ impl<'s> Catalogue<'s> {
             unreadable: Vec::new(),
         };
         for key in keys {
-            if listing.items.len() >= limit {
-                break;
-            }
             let name = key.rsplit('/').next().unwrap_or(key);
             let unreadable = |reason: String| Unreadable {
                 release: name.to_owned(),

@@ -3,7 +3,6 @@
 //! `{"format":1,"project":"…","blake3":"…","release":{…}}`: the digest covers the project, the id and the very bytes of
 //! `release`, so that a half-written, altered or misplaced manifest is noticed and not believed.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -39,7 +38,6 @@ pub(crate) struct Header {
     #[serde(default)]
     pub name: Option<String>,
     pub kind: ReleaseKind,
-    pub created_at: Timestamp,
 }
 
 /// Why a manifest cannot be used.

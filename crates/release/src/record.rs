@@ -36,6 +36,17 @@ impl ReleaseId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// When it was made, in whole milliseconds, by the clock of the machine that made it. The epoch for an id that is
+    /// no UUID v7.
+    pub fn time(&self) -> Timestamp {
+        let time = Uuid::try_parse(&self.0)
+            .ok()
+            .and_then(|id| id.get_timestamp())
+            .map(|time| time.to_unix());
+        let (seconds, nanoseconds) = time.unwrap_or_default();
+        let timestamp = Timestamp::new(seconds.try_into().unwrap_or(0), nanoseconds.try_into().unwrap_or(0));
+        timestamp.unwrap_or(Timestamp::UNIX_EPOCH)
+    }
 }
 
 /// A text that is no release's id.
@@ -120,10 +131,10 @@ pub struct Release {
 impl Release {
     /// A snapshot made now, without stacks.
     pub fn new(commit: impl Into<String>, actor: impl Into<String>) -> Release {
-        let created_at = Timestamp::now();
+        let id = ReleaseId::new();
+        let created_at = id.time();
         Release {
-            created_at,
-            id: ReleaseId::new(),
+            id,
             ..Release::made_at(created_at, commit, actor)
         }
     }
@@ -330,4 +341,45 @@ pub struct ToolRecord {
     /// `terraform` or `opentofu`
     pub product: String,
     pub version: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_tells_when_it_was_made() {
+        let time: Timestamp = "2026-11-22T17:30:00.123456Z".parse().unwrap();
+        assert_eq!(ReleaseId::at(time).time(), "2026-11-22T17:30:00.123Z".parse().unwrap());
+        let release = Release::new("a", "me");
+        assert_eq!(release.id.time(), release.created_at);
+        assert!(Timestamp::now().as_second() - release.created_at.as_second() < 10);
+        assert_eq!(
+            "00000000-0000-4000-8000-000000000000"
+                .parse::<ReleaseId>()
+                .unwrap()
+                .time(),
+            Timestamp::UNIX_EPOCH
+        );
+    }
+
+    #[test]
+    fn ids_of_one_process_rise() {
+        let ids: Vec<ReleaseId> = (0..10_000).map(|_| ReleaseId::new()).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next));
+    }
+
+    #[test]
+    fn an_id_is_written_in_one_way() {
+        let id = ReleaseId::new();
+        assert_eq!(id.as_str().parse::<ReleaseId>().unwrap(), id);
+        for other in [
+            id.as_str().to_uppercase(),
+            id.as_str().replace('-', ""),
+            format!("{{{id}}}"),
+            String::new(),
+        ] {
+            assert!(other.parse::<ReleaseId>().is_err(), "{other}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::blob_folder::BlobFolder;
 use crate::format::MARKER;
 use crate::records::DATABASE;
 
+mod disk;
 mod killed;
 mod shared;
 

@@ -7,16 +7,20 @@ use super::*;
 
 const HOME: &str = "ROLLBACK_STORE_LOCAL_TEST_HOME";
 
-/// Starts this binary with one test of this crate; that test does its work only then.
-pub(super) fn child(test: &str, home: &Path, argument: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// This binary with one test of this crate; that test does its work only then.
+pub(super) fn command(test: &str, home: &Path, argument: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", test, "--nocapture", "--test-threads", "1"])
         .env(HOME, home)
         .env("ROLLBACK_STORE_LOCAL_TEST_ARGUMENT", argument)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null());
+    command
+}
+
+pub(super) fn child(test: &str, home: &Path, argument: &str) -> Child {
+    command(test, home, argument).spawn().unwrap()
 }
 
 /// The home and the argument, where this process is such a child.
