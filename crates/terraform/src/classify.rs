@@ -248,3 +248,80 @@ fn provider(flat: &str) -> String {
     .unwrap_or("(not named)")
     .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(summary: &str, detail: &str) -> TerraformError {
+        classify(vec![Diagnostic::error(summary, detail)])
+    }
+
+    #[test]
+    fn locks_of_remote_backends() {
+        let list = "\nLock Info:\n  ID:        abc\n  Path:      bucket/key\n  Operation: OperationTypeApply\n  Who:       eve@build\n";
+        for reason in [
+            "operation error S3: PutObject, https response error StatusCode: 412, api error PreconditionFailed: At least one of the pre-conditions you specified did not hold",
+            "operation error DynamoDB: PutItem, ConditionalCheckFailedException: The conditional request failed",
+        ] {
+            let TerraformError::Locked {
+                holder: Some(holder), ..
+            } = of(
+                "Error acquiring the state lock",
+                &format!("Error message: {reason}{list}"),
+            )
+            else {
+                panic!("{reason}")
+            };
+            assert_eq!((holder.id.as_str(), holder.who.as_str()), ("abc", "eve@build"));
+        }
+        let unnamed = of(
+            "Error acquiring the state lock",
+            "Error message: resource temporarily unavailable\nopen .x.lock.info: no such file",
+        );
+        assert!(matches!(unnamed, TerraformError::Locked { holder: None, .. }));
+    }
+
+    #[test]
+    fn a_lock_that_failed_otherwise_is_what_it_is() {
+        let denied = of(
+            "Error acquiring the state lock",
+            "Error message: open terraform.tfstate: permission denied",
+        );
+        assert!(matches!(denied, TerraformError::Other(_)));
+        let expired = of(
+            "Error acquiring the state lock",
+            "Error message: operation error S3: PutObject, api error ExpiredToken: The provided token has expired.",
+        );
+        assert!(matches!(expired, TerraformError::Authentication { .. }));
+        let newer = of(
+            "Error acquiring the state lock",
+            "Error message: Unsupported state file format: version 5",
+        );
+        assert!(matches!(newer, TerraformError::UnsupportedState { .. }));
+    }
+
+    #[test]
+    fn wrapped_text_is_read_like_any_other() {
+        let found = of(
+            "Failed to query available provider packages",
+            "Could not retrieve the list of available versions for provider\nhashicorp/aws: could not connect to registry.terraform.io",
+        );
+        assert!(matches!(found, TerraformError::ProviderMissing { provider, .. } if provider == "hashicorp/aws"));
+    }
+
+    #[test]
+    fn warnings_decide_nothing() {
+        let mut warning = Diagnostic::error("Saved plan is stale", "");
+        warning.severity = crate::diagnostic::Severity::Warning;
+        assert!(matches!(classify(vec![warning]), TerraformError::Other(_)));
+        assert!(matches!(classify(Vec::new()), TerraformError::Other(_)));
+    }
+
+    #[test]
+    fn every_kind_shows_one_line_or_more_and_no_panic() {
+        for error in [of("x", ""), classify(Vec::new()), of("Saved plan is stale", "")] {
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}

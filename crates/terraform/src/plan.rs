@@ -471,3 +471,7 @@ impl fmt::Debug for Importing {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -333,3 +333,76 @@ impl Hook {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[&str]) -> (StreamSummary, Vec<Event>) {
+        let mut summary = StreamSummary::default();
+        let events = lines
+            .iter()
+            .filter_map(|line| summary.read_line(line.as_bytes()))
+            .collect();
+        (summary, events)
+    }
+
+    #[test]
+    fn an_apply_from_start_to_end() {
+        let (summary, events) = read(&[
+            r#"{"type":"version","terraform":"1.11.4","ui":"1.2"}"#,
+            r#"{"type":"planned_change","change":{"resource":{"addr":"a.b"},"previous_resource":{"addr":"a.old"},"action":"move"}}"#,
+            r#"{"type":"resource_drift","change":{"resource":{"addr":"a.c"},"action":"update"}}"#,
+            r#"{"type":"apply_start","hook":{"resource":{"addr":"a.b"},"action":"delete"}}"#,
+            r#"{"type":"apply_progress","hook":{"resource":{"addr":"a.b"},"action":"delete","elapsed_seconds":10}}"#,
+            r#"{"type":"apply_complete","hook":{"resource":{"addr":"a.b"},"action":"delete","id_value":"hunter2","elapsed_seconds":11.5}}"#,
+            r#"{"type":"apply_start","hook":{"resource":{"addr":"a.b"},"action":"create"}}"#,
+            r#"{"type":"provision_progress","hook":{"resource":{"addr":"a.b"},"provisioner":"local-exec","output":"hunter2"}}"#,
+            r#"{"type":"apply_errored","hook":{"resource":{"addr":"a.b"},"action":"create","elapsed_seconds":1}}"#,
+            r#"{"type":"apply_start","hook":{"resource":{"addr":"a.d"},"action":"update"}}"#,
+            r#"{"type":"outputs","outputs":{"o":{"sensitive":false,"value":"hunter2"}}}"#,
+        ]);
+        assert_eq!(
+            (summary.planned, summary.drifted, summary.completed(), summary.errored()),
+            (1, 1, 1, 1)
+        );
+        assert_eq!(summary.unfinished(), ["a.d update"]);
+        assert!(summary.touched() && !summary.apply_complete());
+        assert_eq!(summary.terraform_version.as_deref(), Some("1.11.4"));
+        assert!(!format!("{events:?} {summary:?}").contains("hunter2"));
+        assert!(events.contains(&Event::Planned {
+            address: "a.b".into(),
+            previous_address: Some("a.old".into()),
+            action: "move".into()
+        }));
+    }
+
+    #[test]
+    fn complete_means_the_summary_of_an_apply_without_errors() {
+        let done = r#"{"type":"change_summary","changes":{"add":1,"change":0,"remove":0,"operation":"apply"}}"#;
+        let planned = r#"{"type":"change_summary","changes":{"add":1,"change":0,"remove":0,"operation":"plan"}}"#;
+        let error = r#"{"type":"diagnostic","diagnostic":{"severity":"error","summary":"s","detail":"d","snippet":{"code":"hunter2"}}}"#;
+        let warning = r#"{"type":"diagnostic","diagnostic":{"severity":"warning","summary":"s","detail":"d"}}"#;
+        assert!(read(&[done, warning]).0.apply_complete());
+        assert!(!read(&[planned]).0.apply_complete());
+        let (failed, _) = read(&[done, error]);
+        assert!(!failed.apply_complete() && !format!("{failed:?}").contains("hunter2"));
+        assert_eq!(failed.errors().len(), 1);
+    }
+
+    #[test]
+    fn what_is_unknown_or_no_json_is_passed_over() {
+        let (summary, events) = read(&[
+            "",
+            "chatter of a wrapper",
+            r#"{"type":"log","@message":"x"}"#,
+            r#"{"type":"new_in_2030","change":17,"diagnostic":"x","hook":[]}"#,
+            r#"{"type":"apply_start"}"#,
+            r#"{"type":"apply_start","hook":17}"#,
+            r#"{"no":"type"}"#,
+            "[1]",
+        ]);
+        assert!(events.is_empty(), "{events:?}");
+        assert_eq!(summary.foreign_lines, 2);
+    }
+}
