@@ -1,1 +1,95 @@
-fn main() {}
+//! The `infra-rollback` binary: arguments in, words and an exit code out.
+
+mod arguments;
+mod commands;
+mod output;
+mod plan_view;
+mod session;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command, RunsCommand, StateCommand};
+use output::{Output, exit_code};
+use rollback_engine::error::Result;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log(arguments.global.verbose);
+    let output = Output::new(arguments.global.json);
+    match run(&arguments, &output) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(exit_code(error.kind))
+        }
+    }
+}
+
+/// `-v` and `-vv` speak on stderr; no value of a state is ever traced.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info,rollback_engine=debug",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("INFRA_ROLLBACK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
+    let global = &arguments.global;
+    let done = |()| 0;
+    match &arguments.command {
+        Command::Init(own) => commands::init::run(global, own, output).map(done),
+        Command::Demo(own) => commands::demo::run(own, output).map(done),
+        Command::Doctor => commands::doctor::run(global, output),
+        Command::Snapshot(own) => commands::snapshot::run(global, own, output).map(done),
+        Command::Releases(own) => commands::releases::list(global, own, output).map(done),
+        Command::Show { release } => commands::releases::show(global, release, output).map(done),
+        Command::Diff(own) => commands::diff::run(global, own, output).map(done),
+        Command::Plan(own) => commands::plan::run(global, own, output),
+        Command::To(own) => commands::to::run(global, own, output).map(done),
+        Command::Undo(own) => commands::to::undo(global, own, output).map(done),
+        Command::Resume(own) => commands::to::resume(global, own, output).map(done),
+        Command::Abort { run } => commands::runs::abort(global, run.as_deref(), output).map(done),
+        Command::Runs(own) => match &own.command {
+            None => commands::runs::list(global, own.limit, output).map(done),
+            Some(RunsCommand::Show { run }) => commands::runs::show(global, run, output).map(done),
+        },
+        Command::State(own) => match own {
+            StateCommand::Inspect { file } => commands::state::inspect(file, output).map(done),
+            StateCommand::Versions => commands::state::versions(global, output).map(done),
+            StateCommand::Pull { version, output: file } => {
+                commands::state::pull(global, version, file.as_deref(), output).map(done)
+            }
+            StateCommand::Restore {
+                version,
+                auto_approve,
+                accept_orphans,
+                reason,
+            } => commands::state::restore(
+                global,
+                version,
+                *auto_approve,
+                *accept_orphans,
+                reason.as_deref(),
+                output,
+            )
+            .map(done),
+            StateCommand::At { time } => commands::state::at(global, time, output).map(done),
+            StateCommand::Blame { address } => commands::state::blame(global, address, output).map(done),
+        },
+        Command::Check(own) => commands::check::run(own, output),
+        Command::Locks => commands::runs::locks(global, output).map(done),
+        Command::Completions { shell } => commands::help::completions(*shell).map(done),
+        Command::Man => commands::help::man().map(done),
+    }
+}

@@ -1,0 +1,313 @@
+//! What can be said on the command line. The doc comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Get production back: snapshots Terraform stacks per release and rolls them back, object by object.
+#[derive(Debug, Parser)]
+#[command(name = "infra-rollback", version, propagate_version = true, max_term_width = 110)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 refused by a guard, \
+                        4 stopped halfway (`resume`), 5 locked by someone, 6 awaiting approval."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The project's configuration (default: infra-rollback.toml at the top of the repository)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where releases are kept: a folder (default: the embedded store under $INFRA_ROLLBACK_HOME)
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// Only this stack; may be given several times
+    #[arg(long = "stack", global = true, value_name = "NAME")]
+    pub stacks: Vec<String>,
+    /// One JSON document on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more; twice for the details of what is called
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at the repository and write infra-rollback.toml
+    Init(InitArguments),
+    /// The whole story in a temporary folder, with real terraform and no cloud
+    Demo(DemoArguments),
+    /// Check terraform, git, the store and the stacks, and say how to mend what is wrong
+    Doctor,
+    /// Keep HEAD and every stack's state as a release (do this after each apply)
+    Snapshot(SnapshotArguments),
+    /// The releases that are kept, newest first
+    Releases(ReleasesArguments),
+    /// One release, whole
+    Show {
+        #[arg(value_name = "RELEASE")]
+        release: String,
+    },
+    /// What differs between two releases
+    Diff(DiffArguments),
+    /// What it would take to get back to a revision; changes nothing
+    Plan(PlanArguments),
+    /// Roll back to a revision: a commit, tag, branch, release name or `@{2 hours ago}`
+    To(ToArguments),
+    /// Go back to before a run (default: the last one), through the same guards
+    Undo(UndoArguments),
+    /// Go on with a run that stopped halfway or awaits approval (default: the one unfinished)
+    Resume(ResumeArguments),
+    /// Give up a run that stopped halfway; what it changed stays as it is
+    Abort {
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+    },
+    /// The runs so far, or one of them with its journal
+    Runs(RunsArguments),
+    /// Look into states: of a file, of any release, at any time
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Can this forward plan be rolled back? For CI, before the deploy
+    Check(CheckArguments),
+    /// Who works on which stack now
+    Locks,
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Write over an infra-rollback.toml that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Leave the folder for a look around
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SnapshotArguments {
+    /// A name to come back to, such as v1.4.2
+    #[arg(long = "release", value_name = "NAME")]
+    pub name: Option<String>,
+    /// What a person should know about it
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReleasesArguments {
+    /// How many
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub limit: usize,
+    /// The releases that runs took of what was before and after them, too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// Only the objects in the states
+    #[arg(long, conflicts_with = "config")]
+    pub state: bool,
+    /// Only the configuration, as a unified diff
+    #[arg(long)]
+    pub config: bool,
+    /// A JSON Patch per changed object (secrets masked)
+    #[arg(long)]
+    pub patch: bool,
+}
+
+/// Values for the target's variables: they go to terraform by its environment and are not kept.
+#[derive(Clone, Debug, Default, Args)]
+pub struct VariableArguments {
+    /// A value that was given with -var when the target was applied; may be given several times
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// A file of variables beside those the stack names; may be given several times
+    #[arg(long = "var-file", value_name = "FILE")]
+    pub variable_files: Vec<PathBuf>,
+}
+
+/// Yes to what --auto-approve does not cover.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConsentArguments {
+    /// The data of this object may be lost; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub accept_data_loss: Vec<String>,
+    /// This object may change in a way that the inverse plan does not explain; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub accept_change: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// A commit, tag, branch, release name or `@{2 hours ago}`
+    #[arg(value_name = "REV", required_unless_present = "from_state")]
+    pub revision: Option<String>,
+    /// Plan from this state file …
+    #[arg(long, value_name = "FILE", requires = "to_state", conflicts_with = "revision")]
+    pub from_state: Option<PathBuf>,
+    /// … to this one, without repository, store or terraform
+    #[arg(long, value_name = "FILE", requires = "from_state")]
+    pub to_state: Option<PathBuf>,
+    /// The configuration that belongs to --from-state
+    #[arg(long, value_name = "DIR", requires = "from_state")]
+    pub from_config: Option<PathBuf>,
+    /// The configuration that belongs to --to-state
+    #[arg(long, value_name = "DIR", requires = "from_state")]
+    pub to_config: Option<PathBuf>,
+    /// Only what the two releases tell; terraform is not asked
+    #[arg(long)]
+    pub offline: bool,
+    /// Only this object and what it needs; may be given several times
+    #[arg(long = "target", value_name = "ADDRESS")]
+    pub targets: Vec<String>,
+    /// Exit with 2 when there is something to do
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    #[command(flatten)]
+    pub variables: VariableArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ToArguments {
+    /// A commit, tag, branch, release name or `@{2 hours ago}`
+    #[arg(value_name = "REV", allow_hyphen_values = false)]
+    pub revision: String,
+    /// Ask nothing; data loss and surprises still need a yes of their own
+    #[arg(long)]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub consent: ConsentArguments,
+    /// Only this object and what it needs; may be given several times
+    #[arg(long = "target", value_name = "ADDRESS")]
+    pub targets: Vec<String>,
+    /// Show the plan as `to` would apply it, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why; it goes on record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub variables: VariableArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct UndoArguments {
+    /// The run to undo (default: the last one that changed something)
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Ask nothing; data loss and surprises still need a yes of their own
+    #[arg(long)]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub consent: ConsentArguments,
+    /// Show the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why; it goes on record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub variables: VariableArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ResumeArguments {
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Ask nothing; data loss and surprises still need a yes of their own
+    #[arg(long)]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub consent: ConsentArguments,
+    #[command(flatten)]
+    pub variables: VariableArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RunsArguments {
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// One run with its journal
+    Show {
+        #[arg(value_name = "RUN")]
+        run: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// What a state file holds; its values are not shown
+    Inspect {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Every state that is kept, newest first
+    Versions,
+    /// The very bytes of a kept state, on stdout (a VERSION is a release, or a sha256 as `state versions` shows it)
+    Pull {
+        #[arg(value_name = "VERSION")]
+        version: String,
+        /// Write to this file, readable by you alone, instead of stdout
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Make a kept state the current one, as a new serial above every one seen
+    Restore {
+        #[arg(value_name = "VERSION")]
+        version: String,
+        /// Ask nothing
+        #[arg(long)]
+        auto_approve: bool,
+        /// Let go of objects that live now and the old state does not know
+        #[arg(long)]
+        accept_orphans: bool,
+        /// Why; it goes on record
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// The state as it was at a time, such as `2026-11-22T03:00:00Z` or `2 hours ago`
+    At {
+        #[arg(value_name = "TIME")]
+        time: String,
+    },
+    /// Which release last changed an object or an attribute
+    Blame {
+        #[arg(value_name = "ADDRESS[.ATTRIBUTE]")]
+        address: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The output of `terraform show -json PLANFILE`
+    #[arg(value_name = "PLAN.json")]
+    pub plan: PathBuf,
+}

@@ -1,0 +1,14 @@
+//! One file per subcommand.
+
+pub mod check;
+pub mod demo;
+pub mod diff;
+pub mod doctor;
+pub mod help;
+pub mod init;
+pub mod plan;
+pub mod releases;
+pub mod runs;
+pub mod snapshot;
+pub mod state;
+pub mod to;

@@ -1,0 +1,109 @@
+//! `plan`: what it would take.
+
+use std::path::Path;
+
+use rollback_config::{Configuration, DiskTree, Manifest, load};
+use rollback_engine::drive;
+use rollback_engine::error::{EngineError, Result};
+use rollback_engine::reconcile::{self, reconcile};
+use rollback_engine::target::Target;
+use rollback_inverse::redact::Redactor;
+use rollback_inverse::{Direction, Input, Knowledge, Step, compute};
+use rollback_state::State;
+
+use crate::arguments::{Global, PlanArguments};
+use crate::output::Output;
+use crate::{plan_view, session};
+
+/// Plans; nothing is changed. 2 with `--detailed-exitcode` where there is something to do.
+pub fn run(global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
+    let something = match (&arguments.from_state, &arguments.to_state) {
+        (Some(from), Some(to)) => of_files(from, to, arguments, output)?,
+        _ => of_revision(global, arguments, output)?,
+    };
+    Ok(if something && arguments.detailed_exitcode { 2 } else { 0 })
+}
+
+fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> Result<bool> {
+    let revision = arguments
+        .revision
+        .as_deref()
+        .ok_or_else(|| EngineError::usage("name a revision"))?;
+    let context = session::open(global, &arguments.variables, output)?;
+    let target = Target::resolve(&context, revision)?;
+    let prepared = drive::plan(&context, &target, &arguments.targets, arguments.offline)?;
+    drop(context);
+    let refusals = drive::open_refusals(&prepared, &Default::default());
+    plan_view::print(output, &prepared, &refusals);
+    output.document(&plan_view::document(&prepared));
+    Ok(prepared.iter().any(|stack| !stack.reconciled.is_empty()))
+}
+
+/// Two files, read side by side: no repository, no store, no terraform.
+fn of_files(from: &Path, to: &Path, arguments: &PlanArguments, output: &Output) -> Result<bool> {
+    let (current, target) = std::thread::scope(|scope| {
+        let target = scope.spawn(|| read(to));
+        let current = read(from);
+        (
+            current,
+            target.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
+    });
+    let (current, target) = (current?, target?);
+    let current_config = arguments.from_config.as_deref().map(configuration).transpose()?;
+    let target_config = arguments.to_config.as_deref().map(configuration).transpose()?;
+    let history: Vec<Step<'_>> = match (&current_config, &target_config) {
+        (Some(current), Some(target)) => vec![
+            Step {
+                configuration: current,
+                direction: Direction::Back,
+            },
+            Step {
+                configuration: target,
+                direction: Direction::Back,
+            },
+        ],
+        _ => Vec::new(),
+    };
+    let knowledge = Knowledge::built_in();
+    let plan = compute(&Input {
+        current: &current,
+        target: Some(&target),
+        current_config: current_config.as_ref(),
+        target_config: target_config.as_ref(),
+        history: &history,
+        knowledge: &knowledge,
+        secrets: &[],
+    });
+    let something = !plan.is_empty();
+    if output.is_json() {
+        output.plain_document(&plan.to_json());
+        return Ok(something);
+    }
+    let redactor = Redactor::new([&current, &target], std::iter::empty::<String>(), &knowledge);
+    let reconciled = reconcile(&reconcile::Input {
+        inverse: &plan,
+        knowledge: &knowledge,
+        plan: None,
+        target: Some(&target),
+        target_config: target_config.as_ref(),
+        redactor: &redactor,
+        targets: &[],
+    });
+    plan_view::print_one(output, &reconciled);
+    Ok(something)
+}
+
+/// A state file.
+pub fn read(path: &Path) -> Result<State> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| EngineError::failed(format!("{} cannot be read: {error}", path.display())))?;
+    State::parse(bytes).map_err(|error| EngineError::from(error).during(path.display()))
+}
+
+fn configuration(folder: &Path) -> Result<Configuration> {
+    let manifest = std::fs::read(folder.join(".terraform/modules/modules.json"))
+        .ok()
+        .and_then(|bytes| Manifest::parse(&bytes).ok());
+    Ok(load(&DiskTree::new(folder.to_path_buf()), "", manifest.as_ref())?)
+}

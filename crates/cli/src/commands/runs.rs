@@ -1,0 +1,151 @@
+//! `runs`, `runs show`, `abort` and `locks`.
+
+use rollback_engine::drive;
+use rollback_engine::error::Result;
+use rollback_engine::journal::{Event, Journal};
+use rollback_engine::lock;
+use rollback_engine::run::{Purpose, Run, Runs};
+use serde_json::json;
+
+use crate::arguments::{Global, VariableArguments};
+use crate::output::{Output, Tone};
+use crate::session;
+
+fn purpose(run: &Run) -> String {
+    match &run.purpose {
+        Purpose::To => format!("to {}", run.revision),
+        Purpose::Undo { run } => format!("undo {run}"),
+        Purpose::Restore { version } => format!("restore {version}"),
+    }
+}
+
+/// The runs, newest first.
+pub fn list(global: &Global, limit: usize, output: &Output) -> Result<()> {
+    let context = session::open(global, &VariableArguments::default(), output)?;
+    let mut runs: Vec<Run> = Runs::new(context.store.as_ref(), &context.project)
+        .all()?
+        .into_iter()
+        .map(|(run, _)| run)
+        .collect();
+    runs.truncate(limit);
+    if runs.is_empty() {
+        output.line("There was no run yet.");
+    } else {
+        let mut table = comfy_table::Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        table.set_header(["RUN", "STARTED", "BY", "WHAT", "COMMIT", "STATUS", "REASON"]);
+        for run in &runs {
+            table.add_row([
+                run.id.clone(),
+                format!("{:.0}", run.created_at),
+                run.actor.clone(),
+                purpose(run),
+                format!("{:.10}", run.commit),
+                run.status.as_str().to_owned(),
+                run.reason.clone().unwrap_or_default(),
+            ]);
+        }
+        output.line(&table.trim_fmt());
+    }
+    output.document(&json!({ "runs": runs }));
+    Ok(())
+}
+
+/// One run with its journal.
+pub fn show(global: &Global, id: &str, output: &Output) -> Result<()> {
+    let context = session::open(global, &VariableArguments::default(), output)?;
+    let (run, _) = Runs::new(context.store.as_ref(), &context.project).find(id)?;
+    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    output.heading(&format!("run {}: {} ({})", run.id, purpose(&run), run.status.as_str()));
+    output.line(&format!("  commit   {}", run.commit));
+    output.line(&format!("  by       {}", run.actor));
+    if let Some(reason) = &run.reason {
+        output.line(&format!("  reason   {reason}"));
+    }
+    for (title, release) in [("before", &run.backup), ("after", &run.result)] {
+        if let Some(release) = release {
+            output.line(&format!("  {title:<8} release {release}"));
+        }
+    }
+    for accepted in run.consent.data_loss.iter().chain(&run.consent.changes) {
+        output.toned(Tone::Warning, &format!("  accepted {accepted}"));
+    }
+    output.line("");
+    for entry in journal.entries() {
+        output.line(&format!("  {:.3}  {}", entry.at, describe(&entry.event)));
+    }
+    output.document(&json!({ "run": run, "journal": journal.entries() }));
+    Ok(())
+}
+
+fn describe(event: &Event) -> String {
+    match event {
+        Event::Started { command } => format!("started: {command}"),
+        Event::Resumed { actor } => format!("resumed by {actor}"),
+        Event::BackupTaken { release } => format!("what was there is kept as release {release}"),
+        Event::Planned { stack, summary, .. } => format!("{stack}: planned: {summary}"),
+        Event::Approved { digest, by, how } => format!("plan {digest:.12} approved by {by} ({how})"),
+        Event::StateWriteIntended { stack, .. } => format!("{stack}: about to write the state"),
+        Event::StateWritten { stack } => format!("{stack}: state written"),
+        Event::ApplyIntended { stack, .. } => format!("{stack}: about to apply"),
+        Event::ApplyStarted { stack, child } => format!("{stack}: terraform started (process {})", child.pid),
+        Event::Applied {
+            stack,
+            succeeded,
+            summary,
+            ..
+        } => {
+            format!(
+                "{stack}: terraform {}: {summary}",
+                if *succeeded { "succeeded" } else { "failed" }
+            )
+        }
+        Event::ErroredStateRecovered { stack, .. } => {
+            format!("{stack}: a state that terraform could not store is stored")
+        }
+        Event::Verified { stack, changes_left } => format!("{stack}: verified, {changes_left} change(s) left"),
+        Event::StackDone { stack } => format!("{stack}: done"),
+        Event::ResultTaken { release } => format!("what came out is kept as release {release}"),
+        Event::Stopped { why } => format!("stopped: {why}"),
+        Event::Aborted { by } => format!("given up by {by}"),
+        Event::Finished { status } => format!("finished: {status}"),
+    }
+}
+
+/// Gives a run up.
+pub fn abort(global: &Global, run: Option<&str>, output: &Output) -> Result<()> {
+    let context = session::open(global, &VariableArguments::default(), output)?;
+    let run = drive::abort(&context, run)?;
+    output.toned(Tone::Good, &format!("Run {} is given up.", run.id));
+    if run.backup.is_some() {
+        output.line(&format!(
+            "  What it changed stays. Back to before it: infra-rollback undo {}",
+            run.id
+        ));
+    } else {
+        output.line("  It had changed nothing.");
+    }
+    output.document(&json!({ "run": run }));
+    Ok(())
+}
+
+/// Who works on what.
+pub fn locks(global: &Global, output: &Output) -> Result<()> {
+    let context = session::open(global, &VariableArguments::default(), output)?;
+    let locks = lock::list(context.store.as_ref(), &context.project)?;
+    if locks.is_empty() {
+        output.line("No stack is locked.");
+    }
+    for (stack, holder) in &locks {
+        let dead = if holder.is_dead() {
+            "; its process is gone: `resume` or `abort` it"
+        } else {
+            ""
+        };
+        output.line(&format!("{stack}: {}{dead}", holder.describe()));
+    }
+    output.document(&json!({
+        "locks": locks.iter().map(|(stack, holder)| json!({ "stack": stack, "holder": holder, "dead": holder.is_dead() })).collect::<Vec<_>>(),
+    }));
+    Ok(())
+}

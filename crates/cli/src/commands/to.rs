@@ -1,0 +1,184 @@
+//! `to`, `undo` and `resume`: the runs, with a person or without.
+
+use std::io::{BufRead, Write};
+
+use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
+use rollback_engine::error::Result;
+use rollback_engine::prepare::Prepared;
+use rollback_engine::reconcile::{Guard, Refusal};
+use rollback_engine::run::Consent;
+use serde_json::{Map, Value, json};
+
+use crate::arguments::{ConsentArguments, Global, ResumeArguments, ToArguments, UndoArguments};
+use crate::output::{Output, Tone};
+use crate::{plan_view, session};
+
+/// Asks on the terminal, or says yes because the command line did.
+struct Person<'o> {
+    output: &'o Output,
+    auto_approve: bool,
+    /// The plan, for the document of `--json`.
+    shown: std::cell::RefCell<Option<Value>>,
+}
+
+impl Approver for Person<'_> {
+    fn show(&self, prepared: &[Prepared], refusals: &[Refusal]) {
+        plan_view::print(self.output, prepared, refusals);
+        *self.shown.borrow_mut() = Some(plan_view::document(prepared));
+    }
+
+    fn consent(&self, refusal: &Refusal) -> bool {
+        if self.auto_approve || !self.output.can_ask() {
+            return false;
+        }
+        let what = match refusal.guard {
+            Guard::DataLoss => "loses data for good",
+            Guard::Surprise => "is not explained by the releases",
+            Guard::Difference => "gets a value that it never had",
+            Guard::Impossible => "will most likely fail",
+        };
+        self.ask(&format!(
+            "{} {what}. Type its address to accept that, or press enter to stop:",
+            refusal.address
+        ))
+        .is_some_and(|answer| answer == refusal.address)
+    }
+
+    fn approve(&self, prepared: &[Prepared], digest: &str) -> Answer {
+        if self.auto_approve {
+            return Answer::Yes {
+                how: "--auto-approve".to_owned(),
+            };
+        }
+        if !self.output.can_ask() {
+            return Answer::Nobody;
+        }
+        let effects: usize = prepared.iter().map(|stack| stack.reconciled.items.len()).sum();
+        let question = format!("\nApply this to {effects} object(s)? Plan {digest:.12}. Only `yes` is a yes:");
+        match self.ask(&question) {
+            Some(answer) if answer == "yes" => Answer::Yes {
+                how: "typed yes".to_owned(),
+            },
+            _ => Answer::No,
+        }
+    }
+}
+
+impl Person<'_> {
+    fn ask(&self, question: &str) -> Option<String> {
+        self.output.note(Tone::Strong, question);
+        let _ = std::io::stderr().flush();
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).ok()?;
+        Some(line.trim().to_owned())
+    }
+}
+
+fn consent(arguments: &ConsentArguments) -> Consent {
+    Consent {
+        data_loss: arguments.accept_data_loss.clone(),
+        changes: arguments.accept_change.clone(),
+    }
+}
+
+/// `to`.
+pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
+    let context = session::open(global, &arguments.variables, output)?;
+    let person = Person {
+        output,
+        auto_approve: arguments.auto_approve,
+        shown: Default::default(),
+    };
+    let options = Options {
+        consent: consent(&arguments.consent),
+        targets: arguments.targets.clone(),
+        reason: arguments.reason.clone(),
+        dry_run: arguments.dry_run,
+    };
+    let outcome = drive::to(&context, &arguments.revision, &options, &person)?;
+    drop(context);
+    tell(output, &person, &outcome);
+    Ok(())
+}
+
+/// `undo`.
+pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
+    let context = session::open(global, &arguments.variables, output)?;
+    let person = Person {
+        output,
+        auto_approve: arguments.auto_approve,
+        shown: Default::default(),
+    };
+    let options = Options {
+        consent: consent(&arguments.consent),
+        targets: Vec::new(),
+        reason: arguments.reason.clone(),
+        dry_run: arguments.dry_run,
+    };
+    let outcome = drive::undo(&context, arguments.run.as_deref(), &options, &person)?;
+    drop(context);
+    tell(output, &person, &outcome);
+    Ok(())
+}
+
+/// `resume`.
+pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
+    let context = session::open(global, &arguments.variables, output)?;
+    let person = Person {
+        output,
+        auto_approve: arguments.auto_approve,
+        shown: Default::default(),
+    };
+    let outcome = drive::resume(
+        &context,
+        arguments.run.as_deref(),
+        &consent(&arguments.consent),
+        &person,
+    )?;
+    drop(context);
+    tell(output, &person, &outcome);
+    Ok(())
+}
+
+/// What came out, with times.
+fn tell(output: &Output, person: &Person<'_>, outcome: &Outcome) {
+    output.line("");
+    for warning in &outcome.warnings {
+        output.note(Tone::Warning, &format!("! {warning}"));
+    }
+    match &outcome.run {
+        None => output.line(&format!("Dry run: nothing was changed. Plan {:.12}.", outcome.digest)),
+        Some(run) => {
+            output.toned(
+                Tone::Good,
+                &format!(
+                    "Done: back at {:.10} in {:.1} s (run {run}).",
+                    outcome.commit, outcome.seconds
+                ),
+            );
+            for stack in &outcome.stacks {
+                let verified = if stack.verified {
+                    "verified: terraform has nothing left to do"
+                } else {
+                    "NOT at rest: see the warnings"
+                };
+                output.line(&format!(
+                    "  {}: {} object(s) changed in {:.1} s, {verified}",
+                    stack.stack, stack.effects, stack.seconds
+                ));
+            }
+            if outcome.backup.is_some() {
+                output.line(&format!("  Undo it: infra-rollback undo {run}"));
+            }
+        }
+    }
+    let mut document = match serde_json::to_value(outcome) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    document.insert(
+        "plan".into(),
+        person.shown.borrow().clone().unwrap_or_else(|| json!(null)),
+    );
+    output.document(&Value::Object(document));
+}

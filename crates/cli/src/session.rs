@@ -1,0 +1,159 @@
+//! From the command line's words to the engine's context: where the store is, who is asking, which terraform.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rollback_engine::context::{Context, Given, Located, Place};
+use rollback_engine::error::{EngineError, Result};
+use rollback_inverse::Knowledge;
+use rollback_release::Store;
+use rollback_store_local::LocalStore;
+use rollback_terraform::Terraform;
+
+use crate::arguments::{Global, VariableArguments};
+use crate::output::Output;
+use crate::watch::Watch;
+
+/// Opens everything that a command on a repository needs.
+pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> Result<Context> {
+    let folder = std::env::current_dir()?;
+    let located = Located::find(&Place {
+        folder: &folder,
+        settings_file: global.config.as_deref(),
+        stacks: &global.stacks,
+    })?;
+    let home = home()?;
+    let store = store(
+        global,
+        located.settings.store.as_ref().map(|store| store.url.as_str()),
+        &located.root,
+        &home,
+    )?;
+    let mut knowledge = Knowledge::built_in();
+    for file in &located.settings.knowledge.files {
+        let path = located.root.join(file);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| EngineError::usage(format!("{} cannot be read: {error}", path.display())))?;
+        knowledge.extend(file, &text).map_err(|error| {
+            let hint = error.hint();
+            let error = EngineError::usage(error.to_string());
+            match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })?;
+    }
+    let terraform =
+        Terraform::discover(located.settings.terraform.binary.as_deref()).map_err(rollback_engine::terraform_error)?;
+    Ok(Context {
+        repository: located.repository,
+        root: located.root,
+        settings: located.settings,
+        project: located.project,
+        store,
+        home,
+        knowledge,
+        terraform,
+        stacks: located.stacks,
+        actor: actor(),
+        command: command_line(),
+        given: given(variables, &folder)?,
+        observer: Box::new(Watch::new(output)),
+    })
+}
+
+/// `$INFRA_ROLLBACK_HOME`, or the platform's data directory.
+pub fn home() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("INFRA_ROLLBACK_HOME").filter(|home| !home.is_empty()) {
+        return Ok(std::path::absolute(PathBuf::from(home))?);
+    }
+    directories::ProjectDirs::from("", "", "infra-rollback")
+        .map(|found| found.data_dir().to_path_buf())
+        .ok_or_else(|| {
+            EngineError::failed("there is no home directory to keep releases in")
+                .hint("set INFRA_ROLLBACK_HOME to a folder of yours")
+        })
+}
+
+fn store(global: &Global, configured: Option<&str>, root: &Path, home: &Path) -> Result<Arc<dyn Store>> {
+    let folder = match global.store.as_deref().or(configured) {
+        None => home.join("store"),
+        Some(url) => {
+            if let Some((scheme, rest)) = url.split_once("://") {
+                if scheme != "file" {
+                    return Err(
+                        EngineError::usage(format!("this build has no store for {scheme}:// URLs"))
+                            .hint("name a folder, such as file:///var/lib/infra-rollback"),
+                    );
+                }
+                PathBuf::from(rest)
+            } else if global.store.is_some() {
+                std::path::absolute(PathBuf::from(url))?
+            } else {
+                root.join(url)
+            }
+        }
+    };
+    let store = LocalStore::open(&folder)?;
+    Ok(Arc::new(store))
+}
+
+/// Who it goes on record as: the CI's actor, else the user of this machine.
+fn actor() -> String {
+    let named = [
+        "INFRA_ROLLBACK_ACTOR",
+        "GITHUB_ACTOR",
+        "GITLAB_USER_LOGIN",
+        "SUDO_USER",
+        "USER",
+        "LOGNAME",
+    ]
+    .iter()
+    .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    named.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The command as typed, values of variables left out.
+fn command_line() -> String {
+    let mut words = vec!["infra-rollback".to_owned()];
+    let mut hide = false;
+    for word in std::env::args().skip(1) {
+        if hide {
+            words.push(
+                word.split_once('=')
+                    .map_or_else(|| word.clone(), |(name, _)| format!("{name}=…")),
+            );
+            hide = false;
+        } else if let Some(rest) = word.strip_prefix("--var=") {
+            words.push(format!(
+                "--var={}=…",
+                rest.split_once('=').map_or(rest, |(name, _)| name)
+            ));
+        } else {
+            hide = word == "--var";
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+fn given(arguments: &VariableArguments, folder: &Path) -> Result<Given> {
+    let mut given = Given::default();
+    for text in &arguments.variables {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| EngineError::usage("--var takes NAME=VALUE").hint("for example --var image_tag=v1.4.2"))?;
+        given.variables.push((name.trim().to_owned(), value.to_owned()));
+    }
+    for file in &arguments.variable_files {
+        let path = folder.join(file);
+        if !path.is_file() {
+            return Err(EngineError::usage(format!(
+                "there is no variable file {}",
+                path.display()
+            )));
+        }
+        given.files.push(path);
+    }
+    Ok(given)
+}

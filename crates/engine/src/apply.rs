@@ -1,0 +1,308 @@
+//! The effects of a run on one stack: the joined state is written under Terraform's own lock, the approved plan file is
+//! applied, and what came out is verified.
+
+use std::time::Instant;
+
+use rollback_state::State;
+use rollback_terraform::{
+    ApplyEnd, ApplyOutcome, ChildRecord, Event as TerraformEvent, LocalState, Plan, TerraformError,
+};
+use sha2::{Digest, Sha256};
+
+use crate::context::{Context, Stack};
+use crate::error::{EngineError, Kind, Result};
+use crate::folder::WorkFolder;
+use crate::journal::{Event, Journal};
+use crate::observe::Stage;
+use crate::prepare::Prepared;
+use crate::recover;
+use crate::terraform_error;
+
+/// What a plan of the target's configuration still shows afterwards: only updates in place, the rest is an error.
+pub struct Left {
+    pub changes: usize,
+    pub addresses: Vec<String>,
+}
+
+/// Brings one stack to its target.
+///
+/// # Errors
+/// [`Kind::Failed`] and [`Kind::Locked`] where nothing has changed, [`Kind::Halfway`] where something has.
+pub fn stack(
+    context: &Context,
+    stack: &Stack,
+    prepared: &Prepared,
+    targets: &[String],
+    journal: &mut Journal<'_>,
+) -> Result<Left> {
+    let (Some(work), Some(plan)) = (&prepared.work, &prepared.plan) else {
+        return Err(EngineError::failed(
+            "this plan was made without terraform and cannot be applied",
+        ));
+    };
+    let nothing = || Left {
+        changes: 0,
+        addresses: Vec::new(),
+    };
+    if !prepared.joined.edited && !has_changes(plan) {
+        return Ok(nothing());
+    }
+    let written = match prepared.live.file() {
+        Some(path) => write_local(context, prepared, &path, journal)?,
+        None => write_remote(context, stack, prepared, work, plan, targets, journal)?,
+    };
+    if let Some(path) = prepared.live.file() {
+        work.link_state(&path)?;
+    }
+    if has_changes(plan) {
+        apply(context, stack, prepared, work, journal, written)?;
+    }
+    context.observer.stage(&stack.name, Stage::Verifying);
+    verify(context, stack, work, targets, journal)
+}
+
+/// Whether applying the plan would do anything: a state that was only rearranged needs no apply.
+fn has_changes(plan: &Plan) -> bool {
+    plan.applyable.unwrap_or(true)
+        && (plan
+            .resource_changes
+            .iter()
+            .any(|change| !change.is_untouched() && !change.reads())
+            || plan
+                .output_changes
+                .iter()
+                .any(|(_, change)| change.actions.iter().any(|action| action.as_str() != "no-op")))
+}
+
+/// Writes the joined state into a local backend's file, under its lock. True when something was written.
+fn write_local(
+    context: &Context,
+    prepared: &Prepared,
+    path: &std::path::Path,
+    journal: &mut Journal<'_>,
+) -> Result<bool> {
+    let lock = LocalState::lock(path, "infra-rollback").map_err(terraform_error)?;
+    let found = lock.read().map_err(terraform_error)?;
+    let planned = prepared.live.state().map(State::bytes).unwrap_or_default();
+    if found != planned {
+        return Err(changed_meanwhile(&prepared.stack));
+    }
+    if !prepared.joined.edited {
+        return Ok(false);
+    }
+    context.observer.stage(&prepared.stack, Stage::WritingState);
+    intend(context, prepared, journal)?;
+    lock.write_in_place(prepared.joined.state.bytes())
+        .map_err(|error| terraform_error(error).kind(Kind::Halfway))?;
+    drop(lock);
+    journal.append(Event::StateWritten {
+        stack: prepared.stack.clone(),
+    })?;
+    Ok(true)
+}
+
+fn intend(context: &Context, prepared: &Prepared, journal: &mut Journal<'_>) -> Result<()> {
+    let before = prepared.live.state().map(State::bytes).unwrap_or_default();
+    let from_blob = context.store.put_blob(before)?;
+    let to_blob = context.store.put_blob(prepared.joined.state.bytes())?;
+    journal.append(Event::StateWriteIntended {
+        stack: prepared.stack.clone(),
+        from_sha256: hex::encode(Sha256::digest(before)),
+        from_blob: from_blob.to_string(),
+        to_sha256: prepared.joined.state.sha256(),
+        to_blob: to_blob.to_string(),
+    })
+}
+
+fn changed_meanwhile(stack: &str) -> EngineError {
+    EngineError::failed(format!(
+        "stack {stack}: somebody changed the live state after the plan was made; nothing was changed"
+    ))
+    .hint("run the command again: it plans from what is there now")
+}
+
+/// Pushes the joined state to a remote backend, plans again there, and proves that the plan is the approved one.
+fn write_remote(
+    context: &Context,
+    stack: &Stack,
+    prepared: &Prepared,
+    work: &WorkFolder,
+    approved: &Plan,
+    targets: &[String],
+    journal: &mut Journal<'_>,
+) -> Result<bool> {
+    if work.direct {
+        return Ok(false);
+    }
+    let planned = prepared.live.state().map(State::sha256);
+    work.attach_remote(&prepared.live)?;
+    if prepared.live.pull(context)?.as_ref().map(State::sha256) != planned {
+        return Err(changed_meanwhile(&prepared.stack));
+    }
+    context.observer.stage(&prepared.stack, Stage::WritingState);
+    let file = work.root().join("infra-rollback.push.tfstate");
+    std::fs::write(&file, prepared.joined.state.bytes())?;
+    intend(context, prepared, journal)?;
+    work.folder.state_push(&file, false).map_err(|error| match error {
+        // Refused before anything was written.
+        error @ (TerraformError::Locked { .. }
+        | TerraformError::SerialTooLow { .. }
+        | TerraformError::LineageMismatch { .. }) => terraform_error(error),
+        error => terraform_error(error).kind(Kind::Halfway),
+    })?;
+    let _ = std::fs::remove_file(&file);
+    journal.append(Event::StateWritten {
+        stack: prepared.stack.clone(),
+    })?;
+    context.observer.stage(&prepared.stack, Stage::Planning);
+    let again = work
+        .plan(context, stack, targets)
+        .map_err(|error| error.kind(Kind::Halfway))?;
+    if again.digest() != approved.digest() {
+        return Err(EngineError::new(
+            Kind::Halfway,
+            format!(
+                "stack {}: on the live backend terraform plans something other than what was approved",
+                stack.name
+            ),
+        )
+        .hint("something changed in between; `resume` shows the new plan and asks again"));
+    }
+    Ok(true)
+}
+
+fn apply(
+    context: &Context,
+    stack: &Stack,
+    prepared: &Prepared,
+    work: &WorkFolder,
+    journal: &mut Journal<'_>,
+    written: bool,
+) -> Result<()> {
+    context.observer.stage(&stack.name, Stage::Applying);
+    let plan_file = work.plan_file();
+    let plan_sha256 = hex::encode(Sha256::digest(std::fs::read(&plan_file)?));
+    journal.append(Event::ApplyIntended {
+        stack: stack.name.clone(),
+        plan_sha256,
+        folder: work.root().to_string_lossy().into_owned(),
+    })?;
+    let begun = Instant::now();
+    let note = prepared
+        .live
+        .file()
+        .and_then(|path| rollback_terraform::local_state::announce(&path, "infra-rollback"));
+    let outcome = {
+        let journal = &mut *journal;
+        let mut on_start = |child: &ChildRecord| -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            journal
+                .append(Event::ApplyStarted {
+                    stack: stack.name.clone(),
+                    child: child.clone(),
+                })
+                .map_err(|error| error.to_string().into())
+        };
+        work.folder
+            .apply(&plan_file, &mut on_start, &mut |event: TerraformEvent| {
+                context.observer.terraform(&stack.name, &event);
+            })
+    };
+    drop(note);
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => return not_applied(context, prepared, journal, terraform_error(error), written),
+    };
+    journal.append(Event::Applied {
+        stack: stack.name.clone(),
+        succeeded: outcome.is_complete(),
+        seconds: begun.elapsed().as_secs_f64(),
+        summary: format!(
+            "{} done, {} failed",
+            outcome.summary.completed(),
+            outcome.summary.errored()
+        ),
+    })?;
+    if outcome.errored_state.is_some() {
+        recover::errored_state(context, stack, work.root(), journal)?;
+    }
+    match outcome.end {
+        ApplyEnd::Complete => Ok(()),
+        _ if !outcome.touched() => {
+            let error = end_error(outcome);
+            not_applied(context, prepared, journal, error, written)
+        }
+        _ => {
+            let done = outcome.summary.completed();
+            let failed = outcome.summary.errored();
+            Err(end_error(outcome)
+                .during(format!("stack {}: {done} change(s) done, {failed} failed", stack.name))
+                .kind(Kind::Halfway))
+        }
+    }
+}
+
+fn end_error(outcome: ApplyOutcome) -> EngineError {
+    match outcome.into_result() {
+        Ok(_) => EngineError::failed("terraform ended without a word"),
+        Err(error) => terraform_error(error),
+    }
+}
+
+/// Terraform touched nothing: the state that was written for it goes back to what it was, as a newer serial.
+fn not_applied(
+    context: &Context,
+    prepared: &Prepared,
+    journal: &mut Journal<'_>,
+    error: EngineError,
+    written: bool,
+) -> Result<()> {
+    if !written {
+        return Err(error);
+    }
+    match recover::take_back(context, prepared, journal) {
+        Ok(()) => Err(error),
+        Err(second) => Err(error.hint(second.message).kind(Kind::Halfway)),
+    }
+}
+
+/// A plan of the target's configuration over what came out.
+fn verify(
+    context: &Context,
+    stack: &Stack,
+    work: &WorkFolder,
+    targets: &[String],
+    journal: &mut Journal<'_>,
+) -> Result<Left> {
+    let plan = work.plan(context, stack, targets).map_err(|error| {
+        error
+            .during(format!("stack {}: applied, but it could not be verified", stack.name))
+            .kind(Kind::Halfway)
+    })?;
+    let left: Vec<_> = plan
+        .resource_changes
+        .iter()
+        .filter(|change| !change.is_untouched() && !change.reads())
+        .collect();
+    journal.append(Event::Verified {
+        stack: stack.name.clone(),
+        changes_left: left.len(),
+    })?;
+    let addresses: Vec<String> = left.iter().map(|change| change.address.clone()).collect();
+    if left
+        .iter()
+        .any(|change| change.deletes() || change.creates() || change.has_unknown_action())
+    {
+        return Err(EngineError::new(
+            Kind::Halfway,
+            format!(
+                "stack {}: a plan of the target's configuration is not empty: {}",
+                stack.name,
+                addresses.join(", ")
+            ),
+        ));
+    }
+    Ok(Left {
+        changes: addresses.len(),
+        addresses,
+    })
+}

@@ -1,0 +1,278 @@
+//! Provider configurations that live objects need and the target's configuration does not have
+//! (hashicorp/terraform#16777): their blocks are carried over from what is deployed, with the variables and locals
+//! that they name, under an alias of our own, and the objects are rewritten to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollback_config::{Configuration, Expr, LockFile, Module, ProviderConfig};
+use rollback_inverse::{OrphanedProvider, ProviderRewrite};
+use serde_json::{Map, Value, json};
+
+use crate::error::{EngineError, Result};
+
+/// Files to put beside the target's configuration, and what to rewrite in the state.
+#[derive(Default)]
+pub struct Carried {
+    /// Name in the root module's folder to text.
+    pub files: BTreeMap<String, String>,
+    pub rewrites: Vec<ProviderRewrite>,
+    /// Source addresses whose entry in the lock file must come from the deployed release.
+    pub providers: BTreeSet<String>,
+    pub notes: Vec<String>,
+}
+
+/// A provider's address in a state, taken apart.
+struct Address {
+    module: Vec<String>,
+    source: String,
+    alias: Option<String>,
+}
+
+/// `module.a.provider["registry.terraform.io/hashicorp/aws"].west`
+fn parse(text: &str) -> Option<Address> {
+    let start = text.find("provider[\"")?;
+    let prefix = text[..start].trim_end_matches('.');
+    let rest = &text[start + "provider[\"".len()..];
+    let (source, rest) = rest.split_once("\"]")?;
+    let module = prefix
+        .split('.')
+        .filter(|part| !part.is_empty() && *part != "module")
+        .map(str::to_owned)
+        .collect();
+    Some(Address {
+        module,
+        source: source.to_owned(),
+        alias: rest.strip_prefix('.').map(str::to_owned),
+    })
+}
+
+/// The local name of a provider in a module, by its source address.
+fn local_name(module: &Module, source: &str) -> String {
+    let short = source.strip_prefix("registry.terraform.io/").unwrap_or(source);
+    for (name, required) in &module.required_providers {
+        if let Some(declared) = &required.source
+            && (declared == short || declared == source)
+        {
+            return name.clone();
+        }
+    }
+    source.rsplit('/').next().unwrap_or(source).to_owned()
+}
+
+/// Carries the blocks over.
+///
+/// # Errors
+/// A block that is needed is not in the deployed configuration either.
+pub fn carry(orphans: &[OrphanedProvider], deployed: &Configuration, target: &Configuration) -> Result<Carried> {
+    let mut carried = Carried::default();
+    let mut aliases: BTreeMap<&str, (String, String)> = BTreeMap::new();
+    let mut required = Map::new();
+    let mut used = Needs::default();
+    let Some(target_root) = target.root() else {
+        return Ok(carried);
+    };
+    for orphan in orphans {
+        if !aliases.contains_key(orphan.provider.as_str()) {
+            let address = parse(&orphan.provider).ok_or_else(|| {
+                EngineError::failed(format!(
+                    "{}: {:?} is no provider address",
+                    orphan.instance, orphan.provider
+                ))
+            })?;
+            let number = aliases.len();
+            let alias = format!("infra_rollback_{number}");
+            let name = local_name(target_root, &address.source);
+            let block = find(deployed, &address)?;
+            let text = match block {
+                Some((module, block)) => {
+                    used.follow(deployed, module, block.attributes.values());
+                    rename(block, &name, &alias)?
+                }
+                // No block at all means its defaults: then an empty one is the same.
+                None => format!("provider \"{name}\" {{\n  alias = \"{alias}\"\n}}\n"),
+            };
+            carried
+                .files
+                .insert(format!("infra_rollback_provider_{number}.tf"), text);
+            carried.notes.push(format!(
+                "the provider configuration {} is carried over from the deployed release for the objects that still need it",
+                orphan.provider
+            ));
+            if !target_root.required_providers.contains_key(&name) {
+                let short = address
+                    .source
+                    .strip_prefix("registry.terraform.io/")
+                    .unwrap_or(&address.source);
+                required.insert(name.clone(), json!({ "source": short }));
+                carried.providers.insert(address.source.clone());
+            }
+            let rewritten = format!("provider[\"{}\"].{alias}", address.source);
+            aliases.insert(&orphan.provider, (rewritten, alias));
+        }
+        let (to, _) = &aliases[orphan.provider.as_str()];
+        carried.rewrites.push(ProviderRewrite {
+            instance: orphan.instance.clone(),
+            from: orphan.provider.clone(),
+            to: to.clone(),
+        });
+    }
+    if !required.is_empty() {
+        let text = json!({ "terraform": { "required_providers": Value::Object(required) } });
+        carried
+            .files
+            .insert("infra_rollback_providers_override.tf.json".to_owned(), text.to_string());
+    }
+    if let Some(text) = used.text(target_root) {
+        carried.files.insert("infra_rollback_values.tf".to_owned(), text);
+    }
+    Ok(carried)
+}
+
+/// The block that an address means: in its own module, or, for a module that inherits, in those above it.
+fn find<'c>(deployed: &'c Configuration, address: &Address) -> Result<Option<(&'c Module, &'c ProviderConfig)>> {
+    let mut path = address.module.clone();
+    loop {
+        if let Some(module) = deployed.modules.get(&path) {
+            let name = local_name(module, &address.source);
+            if let Some(block) = module
+                .providers
+                .iter()
+                .find(|block| block.name == name && block.alias == address.alias)
+            {
+                return Ok(Some((module, block)));
+            }
+        }
+        if path.pop().is_none() {
+            break;
+        }
+    }
+    match &address.alias {
+        None => Ok(None),
+        Some(alias) => Err(EngineError::failed(format!(
+            "objects need the provider configuration {}.{alias}, which neither the target nor the deployed release has",
+            address.source
+        ))
+        .hint("add the provider block to the deployed configuration, commit, take a snapshot, and try again")),
+    }
+}
+
+/// The block under another name and alias. Works on the text, so that everything else stays as its author wrote it.
+fn rename(block: &ProviderConfig, name: &str, alias: &str) -> Result<String> {
+    if block.syntax == rollback_config::Syntax::Json {
+        return Err(
+            EngineError::failed("a provider block in JSON syntax cannot be carried over")
+                .hint("write the provider block in a .tf file, commit, take a snapshot, and try again"),
+        );
+    }
+    let body = block
+        .text
+        .split_once('{')
+        .map(|(_, body)| body)
+        .ok_or_else(|| EngineError::failed(format!("the provider block at {} cannot be read", block.at)))?;
+    let without_alias: String = body
+        .split_inclusive('\n')
+        .filter(|line| {
+            let line = line.trim_start();
+            !(line.starts_with("alias") && line["alias".len()..].trim_start().starts_with('='))
+        })
+        .collect();
+    Ok(format!(
+        "provider \"{name}\" {{\n  alias = \"{alias}\"\n{}\n",
+        without_alias.trim_start_matches('\n').trim_end()
+    ))
+}
+
+/// Variables and locals of the root module that carried blocks name.
+#[derive(Default)]
+struct Needs {
+    variables: BTreeMap<String, String>,
+    locals: BTreeMap<String, String>,
+}
+
+impl Needs {
+    fn follow<'e>(
+        &mut self,
+        configuration: &Configuration,
+        module: &Module,
+        expressions: impl Iterator<Item = &'e Expr>,
+    ) {
+        for expression in expressions {
+            for reference in &expression.references {
+                let mut parts = reference.split('.');
+                match (parts.next(), parts.next()) {
+                    (Some("var"), Some(name)) => {
+                        if let Some(variable) = module.variables.get(name)
+                            && self.variables.insert(name.to_owned(), variable.text.clone()).is_none()
+                        {
+                            self.follow(configuration, module, variable.default.iter());
+                        }
+                    }
+                    (Some("local"), Some(name)) => {
+                        if let Some(local) = module.locals.get(name)
+                            && self.locals.insert(name.to_owned(), local.text.clone()).is_none()
+                        {
+                            self.follow(configuration, module, std::iter::once(local));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Those that the target does not declare itself.
+    fn text(&self, target: &Module) -> Option<String> {
+        let mut text = String::new();
+        for (name, block) in &self.variables {
+            if !target.variables.contains_key(name) {
+                text.push_str(block);
+                text.push('\n');
+            }
+        }
+        for (name, value) in &self.locals {
+            if !target.locals.contains_key(name) {
+                text.push_str(&format!("locals {{\n  {name} = {value}\n}}\n"));
+            }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// The target's lock file with the entries that carried or kept providers need from the deployed one.
+pub fn merge_lock(
+    target: Option<&[u8]>,
+    deployed: Option<&[u8]>,
+    providers: &BTreeSet<String>,
+) -> Result<Option<Vec<u8>>> {
+    let Some(deployed) = deployed.filter(|_| !providers.is_empty()) else {
+        return Ok(target.map(<[u8]>::to_vec));
+    };
+    let deployed = LockFile::parse(deployed).map_err(|error| EngineError::failed(error.to_string()))?;
+    let mut text = target.map(<[u8]>::to_vec).unwrap_or_default();
+    for provider in providers {
+        if let Some(entry) = deployed.providers.get(provider) {
+            text = LockFile::merge_entry(&text, provider, entry)
+                .map_err(|error| EngineError::failed(error.to_string()))?;
+        }
+    }
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provider_addresses_are_taken_apart() {
+        let address = parse("provider[\"registry.terraform.io/hashicorp/aws\"].west").unwrap();
+        assert_eq!(
+            (address.module.len(), address.source.as_str()),
+            (0, "registry.terraform.io/hashicorp/aws")
+        );
+        assert_eq!(address.alias.as_deref(), Some("west"));
+        let address = parse("module.a.module.b.provider[\"registry.terraform.io/hashicorp/aws\"]").unwrap();
+        assert_eq!(address.module, ["a", "b"]);
+        assert!(address.alias.is_none());
+        assert!(parse("nonsense").is_none());
+    }
+}

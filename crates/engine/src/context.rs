@@ -1,0 +1,252 @@
+//! Where a command works: the repository, the project's settings, its stacks, the store.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rollback_config::project::{Project, StackSection};
+use rollback_inverse::Knowledge;
+use rollback_release::{Catalogue, Store};
+use rollback_repository::Repository;
+use rollback_terraform::Terraform;
+
+use crate::error::{EngineError, Result};
+use crate::observe::Observer;
+
+/// The project's settings file.
+pub const SETTINGS: &str = "infra-rollback.toml";
+
+/// One root module with its workspace, in the user's working folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    pub name: String,
+    /// Relative to the repository's top; `""` is the top.
+    pub dir: String,
+    pub workspace: Option<String>,
+    /// Relative to `dir`.
+    pub var_files: Vec<String>,
+    pub depends_on: Vec<String>,
+    /// Values from the settings file.
+    pub variables: Vec<(String, String)>,
+}
+
+/// Values for variables that the caller gives now. Nothing of them is kept.
+#[derive(Clone, Default)]
+pub struct Given {
+    pub variables: Vec<(String, String)>,
+    pub files: Vec<PathBuf>,
+}
+
+/// Everything a command needs.
+pub struct Context {
+    pub repository: Repository,
+    /// The top of the user's working folder.
+    pub root: PathBuf,
+    pub settings: Project,
+    /// What tells this project from others in the store.
+    pub project: String,
+    pub store: Arc<dyn Store>,
+    /// Where runs keep their private folders.
+    pub home: PathBuf,
+    pub knowledge: Knowledge,
+    pub terraform: Terraform,
+    /// In the order of a rollback: dependents first.
+    pub stacks: Vec<Stack>,
+    pub actor: String,
+    /// The command line, for the record.
+    pub command: String,
+    pub given: Given,
+    pub observer: Box<dyn Observer>,
+}
+
+/// What the caller says about where to work.
+pub struct Place<'a> {
+    /// The folder in which the person stands.
+    pub folder: &'a Path,
+    pub settings_file: Option<&'a Path>,
+    /// Only these stacks; empty for all.
+    pub stacks: &'a [String],
+}
+
+/// The repository, its settings and the chosen stacks.
+pub struct Located {
+    pub repository: Repository,
+    pub root: PathBuf,
+    pub settings: Project,
+    pub stacks: Vec<Stack>,
+    pub project: String,
+}
+
+impl Located {
+    /// Looks around.
+    ///
+    /// # Errors
+    /// No repository, no commit, broken settings, no stack, an unknown stack.
+    pub fn find(place: &Place<'_>) -> Result<Located> {
+        let repository = Repository::open(place.folder)?;
+        let root = repository
+            .workdir()
+            .ok_or_else(|| {
+                EngineError::failed("this is a bare repository: there is no working folder with stacks")
+                    .hint("work in a clone of it")
+            })?
+            .canonicalize()?;
+        let project = repository.root_commit()?;
+        let (settings, settings_dir) = read_settings(&root, place.settings_file)?;
+        let stacks = if settings.stacks.is_empty() {
+            vec![stack_of_folder(&root, place.folder)?]
+        } else {
+            let order = settings.stack_order()?;
+            order
+                .into_iter()
+                .map(|index| stack_of_section(&settings.stacks[index], &settings_dir))
+                .collect()
+        };
+        let stacks = choose(stacks, place.stacks)?;
+        Ok(Located {
+            repository,
+            root,
+            settings,
+            stacks,
+            project,
+        })
+    }
+}
+
+impl Context {
+    pub fn catalogue(&self) -> Catalogue<'_> {
+        Catalogue::new(self.store.as_ref(), &self.project)
+    }
+
+    /// The folder of a run, private and durable.
+    pub fn run_folder(&self, run: &str) -> PathBuf {
+        self.home.join("runs").join(run)
+    }
+
+    pub fn stack(&self, name: &str) -> Result<&Stack> {
+        self.stacks.iter().find(|stack| stack.name == name).ok_or_else(|| {
+            EngineError::failed(format!("stack {name} is not among the stacks of this project"))
+                .hint("infra-rollback.toml names the stacks; check out a commit that has it, or leave --stack out")
+        })
+    }
+}
+
+fn read_settings(root: &Path, named: Option<&Path>) -> Result<(Project, String)> {
+    let path = named.map_or_else(|| root.join(SETTINGS), Path::to_path_buf);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+            return Ok((Project::default(), String::new()));
+        }
+        Err(error) => {
+            return Err(EngineError::usage(format!(
+                "{} cannot be read: {error}",
+                path.display()
+            )));
+        }
+    };
+    let settings = Project::parse(&text, &path.display().to_string())?;
+    let folder = path.parent().unwrap_or(root).canonicalize()?;
+    let relative = folder.strip_prefix(root).map_err(|_| {
+        EngineError::usage(format!(
+            "{} lies outside of the repository {}",
+            path.display(),
+            root.display()
+        ))
+        .hint("put it at the top of the repository")
+    })?;
+    Ok((settings, slashes(relative)))
+}
+
+/// A section of the settings as a stack; its folder counts from the settings file's.
+pub fn stack_of_section(section: &StackSection, settings_dir: &str) -> Stack {
+    Stack {
+        name: section.name.clone(),
+        dir: join(settings_dir, &section.dir),
+        workspace: section.workspace.clone(),
+        var_files: section.var_files.clone(),
+        depends_on: section.depends_on.clone(),
+        variables: section
+            .variables
+            .iter()
+            .map(|(name, value)| (name.clone(), variable_text(value)))
+            .collect(),
+    }
+}
+
+/// A value as `TF_VAR_name` takes it: strings as they are, the rest in JSON, which HCL reads.
+fn variable_text(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+fn join(a: &str, b: &str) -> String {
+    let b = b.trim_start_matches("./").trim_end_matches('/');
+    match (a, b) {
+        ("", b) if b == "." => String::new(),
+        ("", b) => b.to_owned(),
+        (a, "" | ".") => a.to_owned(),
+        (a, b) => format!("{a}/{b}"),
+    }
+}
+
+fn slashes(path: &Path) -> String {
+    path.components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// Whether a folder holds Terraform files.
+pub fn has_configuration(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|entries| {
+        entries.filter_map(Result::ok).any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            [".tf", ".tf.json", ".tofu", ".tofu.json"]
+                .iter()
+                .any(|ending| name.ends_with(ending))
+        })
+    })
+}
+
+/// Without settings the folder in which one stands is the stack, if it has Terraform files; else the only root module
+/// below the repository's top.
+fn stack_of_folder(root: &Path, folder: &Path) -> Result<Stack> {
+    let folder = folder.canonicalize()?;
+    for candidate in [folder.as_path(), root] {
+        if has_configuration(candidate) {
+            let dir = candidate.strip_prefix(root).map(slashes).unwrap_or_default();
+            let name = candidate
+                .file_name()
+                .map_or_else(|| "stack".to_owned(), |name| name.to_string_lossy().into_owned());
+            return Ok(Stack {
+                name,
+                dir,
+                workspace: None,
+                var_files: Vec::new(),
+                depends_on: Vec::new(),
+                variables: Vec::new(),
+            });
+        }
+    }
+    Err(
+        EngineError::usage(format!("there are no Terraform files in {}", folder.display()))
+            .hint("go to the folder of the root module, or run `infra-rollback init` to write infra-rollback.toml"),
+    )
+}
+
+fn choose(stacks: Vec<Stack>, names: &[String]) -> Result<Vec<Stack>> {
+    for name in names {
+        if !stacks.iter().any(|stack| stack.name == *name) {
+            let known: Vec<&str> = stacks.iter().map(|stack| stack.name.as_str()).collect();
+            return Err(EngineError::usage(format!("there is no stack {name}"))
+                .hint(format!("the stacks are: {}", known.join(", "))));
+        }
+    }
+    Ok(stacks
+        .into_iter()
+        .filter(|stack| names.is_empty() || names.contains(&stack.name))
+        .collect())
+}

@@ -1,0 +1,130 @@
+//! What is deployed now: which commit's configuration the live state belongs to.
+
+use rollback_config::{Configuration, DiskTree, load};
+use rollback_release::{Release, ReleaseKind, StackRecord};
+use rollback_repository::CommitId;
+use rollback_state::{Mode, State};
+
+use crate::context::{Context, Stack};
+use crate::error::Result;
+use crate::history::configuration_at;
+
+/// The configuration that is deployed now.
+pub struct Deployed {
+    pub commit: CommitId,
+    pub dir: String,
+    /// The release of it, with this stack's record.
+    pub release: Option<(Release, StackRecord)>,
+    pub configuration: Configuration,
+}
+
+/// How many releases are looked at for the one whose state is the live one.
+const LOOK_BACK: usize = 50;
+
+/// Finds it: the newest release whose state is the live one to the byte; else whichever of HEAD and the newest release
+/// declares more of the objects that live now.
+///
+/// # Errors
+/// The store or the repository cannot be read, or neither configuration can be parsed.
+pub fn find(context: &Context, stack: &Stack, live: Option<&State>) -> Result<Deployed> {
+    let releases: Vec<Release> = context
+        .catalogue()
+        .list(LOOK_BACK)?
+        .into_iter()
+        .filter(|release| !matches!(release.kind, ReleaseKind::Backup { .. }))
+        .filter(|release| release.stack(&stack.name).is_some())
+        .collect();
+    if let Some(live) = live {
+        let sha256 = live.sha256();
+        let same = releases.iter().find(|release| {
+            release
+                .stack(&stack.name)
+                .and_then(|record| record.state.as_ref())
+                .is_some_and(|state| state.sha256 == sha256)
+        });
+        if let Some(release) = same
+            && let Ok(found) = of_release(context, stack, release)
+        {
+            return Ok(found);
+        }
+    }
+    let head = of_head(context, stack);
+    let newest = releases.first().map(|release| of_release(context, stack, release));
+    match (head, newest) {
+        (Ok(head), Some(Ok(newest))) => {
+            if head.commit == newest.commit {
+                return Ok(newest);
+            }
+            let score = |found: &Deployed| live.map_or(0, |live| declared(&found.configuration, live));
+            Ok(if score(&newest) > score(&head) { newest } else { head })
+        }
+        (Ok(head), _) => Ok(head),
+        (Err(_), Some(newest)) => newest,
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The deployed configuration as a run recorded it when it began.
+pub fn of_commit(context: &Context, stack: &Stack, commit: &CommitId) -> Result<Deployed> {
+    let releases = context.catalogue().by_commit(commit.as_str())?;
+    for release in releases {
+        if release.stack(&stack.name).is_some() {
+            return of_release(context, stack, &release);
+        }
+    }
+    let known = [stack.dir.as_str()];
+    let dir =
+        crate::history::dir_at(&context.repository, commit, &stack.name, &known)?.unwrap_or_else(|| stack.dir.clone());
+    let configuration = configuration_at(&context.repository, context.store.as_ref(), commit, &dir, None)?;
+    Ok(Deployed {
+        commit: commit.clone(),
+        dir,
+        release: None,
+        configuration,
+    })
+}
+
+fn of_release(context: &Context, stack: &Stack, release: &Release) -> Result<Deployed> {
+    let commit = context.repository.resolve(&release.commit)?;
+    let Some(record) = release.stack(&stack.name) else {
+        return of_head(context, stack);
+    };
+    let configuration = configuration_at(
+        &context.repository,
+        context.store.as_ref(),
+        &commit,
+        &record.dir,
+        Some(record),
+    )?;
+    Ok(Deployed {
+        commit,
+        dir: record.dir.clone(),
+        release: Some((release.clone(), record.clone())),
+        configuration,
+    })
+}
+
+fn of_head(context: &Context, stack: &Stack) -> Result<Deployed> {
+    let commit = context.repository.head()?;
+    let known = [stack.dir.as_str()];
+    let dir =
+        crate::history::dir_at(&context.repository, &commit, &stack.name, &known)?.unwrap_or_else(|| stack.dir.clone());
+    let configuration = match configuration_at(&context.repository, context.store.as_ref(), &commit, &dir, None) {
+        Ok(configuration) => configuration,
+        // Not committed yet: what lies there is what was applied.
+        Err(_) => load(&DiskTree::new(context.root.clone()), &stack.dir, None)?,
+    };
+    Ok(Deployed {
+        commit,
+        dir,
+        release: None,
+        configuration,
+    })
+}
+
+/// How many of the live managed objects a configuration declares.
+fn declared(configuration: &Configuration, live: &State) -> usize {
+    live.instances()
+        .filter(|instance| instance.mode() == Mode::Managed && configuration.declares(instance.address()))
+        .count()
+}

@@ -1,0 +1,292 @@
+//! What the target's configuration would bring, held against what the target's state had. A value that differs and
+//! that no object or data source explains was given in a way that the release does not hold (`-var`, an environment
+//! variable, uncommitted files): applying it silently would not be a rollback.
+
+use std::collections::BTreeSet;
+
+use rollback_config::{Configuration, Expr, Module};
+use rollback_inverse::redact::Redactor;
+use rollback_state::{Address, InstanceId};
+use rollback_terraform::ResourceChange;
+use serde_json::Value;
+
+use crate::reconcile::Input;
+
+/// One attribute whose planned value is not the one that the target had.
+pub struct Difference {
+    /// Whether an object, a data source or a module's output brings the value.
+    pub explained: bool,
+    pub message: String,
+}
+
+/// Meta-arguments and blocks that are no attributes of an object.
+const NOT_ATTRIBUTES: &[&str] = &[
+    "count",
+    "for_each",
+    "provider",
+    "depends_on",
+    "lifecycle",
+    "provisioner",
+    "connection",
+    "dynamic",
+];
+
+/// The attributes that the target's configuration sets and whose planned value differs from the target's state.
+pub fn find(input: &Input<'_>, real: &ResourceChange) -> Vec<Difference> {
+    let (Some(target), Some(configuration)) = (input.target, input.target_config) else {
+        return Vec::new();
+    };
+    let Ok(address) = real.address.parse::<Address>() else {
+        return Vec::new();
+    };
+    if real.deposed.is_some() || real.change.after.is_null() {
+        return Vec::new();
+    }
+    let Some(resource) = configuration.resource(&address.resource) else {
+        return Vec::new();
+    };
+    let id = InstanceId {
+        address: address.clone(),
+        deposed: None,
+    };
+    let Some(instance) = target.instance(&id) else {
+        return Vec::new();
+    };
+    let had = instance.attributes(target);
+    let module_path: Vec<String> = address
+        .resource
+        .module
+        .config_path()
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect();
+    let mut found = Vec::new();
+    for (name, expression) in &resource.attributes {
+        if NOT_ATTRIBUTES.contains(&name.as_str())
+            || resource
+                .ignore_changes
+                .iter()
+                .any(|ignored| ignored == "all" || ignored.split(['.', '[']).next() == Some(name))
+            || contains_true(&real.change.after_unknown[name.as_str()])
+        {
+            continue;
+        }
+        let brings = &real.change.after[name.as_str()];
+        let Some(want) = had.get(name) else { continue };
+        if same(unwrap_dynamic(want, brings), brings) {
+            continue;
+        }
+        let secret = input.redactor.is_sensitive(&address.resource.kind, name)
+            || contains_true(&real.change.after_sensitive[name.as_str()])
+            || instance
+                .sensitive_paths(target)
+                .iter()
+                .any(|path| path_starts_with(path, name));
+        let values = if secret {
+            String::new()
+        } else {
+            format!(
+                ": it had {}, it would get {}",
+                short(&input.redactor.mask_value(&[name], unwrap_dynamic(want, brings))),
+                short(&input.redactor.mask_value(&[name], brings))
+            )
+        };
+        let sources = Sources::of(configuration, &module_path, expression);
+        let message = if sources.objects {
+            format!("`{name}` differs from what the target had, by way of other objects{values}")
+        } else if sources.variables.is_empty() {
+            format!("`{name}` differs from what the target had, though its configuration names no variable{values}")
+        } else {
+            format!(
+                "`{name}` differs from what the target had{values}; it comes from variable {}",
+                sources
+                    .variables
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
+        };
+        found.push(Difference {
+            explained: sources.objects,
+            message,
+        });
+    }
+    found
+}
+
+/// Where an expression takes its value from, followed through locals and module inputs.
+#[derive(Default)]
+struct Sources {
+    objects: bool,
+    variables: BTreeSet<String>,
+}
+
+impl Sources {
+    fn of(configuration: &Configuration, module: &[String], expression: &Expr) -> Self {
+        let mut sources = Sources::default();
+        let mut seen = BTreeSet::new();
+        sources.follow(configuration, module, expression, &mut seen);
+        sources
+    }
+
+    fn follow(
+        &mut self,
+        configuration: &Configuration,
+        path: &[String],
+        expression: &Expr,
+        seen: &mut BTreeSet<(Vec<String>, String)>,
+    ) {
+        let module: Option<&Module> = configuration.modules.get(path);
+        for reference in &expression.references {
+            if !seen.insert((path.to_vec(), reference.clone())) {
+                continue;
+            }
+            let mut parts = reference.split(['.', '[']);
+            let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            match first {
+                "var" => match path.split_last() {
+                    None => {
+                        self.variables.insert(second.to_owned());
+                    }
+                    Some((call, parent)) => {
+                        let input = configuration
+                            .modules
+                            .get(parent)
+                            .and_then(|module| module.calls.get(call))
+                            .and_then(|call| call.inputs.get(second));
+                        if let Some(input) = input {
+                            self.follow(configuration, parent, input, seen);
+                        }
+                    }
+                },
+                "local" => {
+                    if let Some(local) = module.and_then(|module| module.locals.get(second)) {
+                        self.follow(configuration, path, local, seen);
+                    }
+                }
+                "each" | "count" | "path" | "terraform" | "self" => {}
+                _ => self.objects = true,
+            }
+        }
+    }
+}
+
+/// Attributes of dynamic type lie in the state as `{"value":…,"type":…}` and in a plan as the value alone.
+fn unwrap_dynamic<'v>(stored: &'v Value, planned: &Value) -> &'v Value {
+    match stored {
+        Value::Object(map) if map.len() == 2 && map.contains_key("value") && map.contains_key("type") => {
+            let planned_alike = planned.as_object().is_some_and(|planned| {
+                planned.len() == 2 && planned.contains_key("value") && planned.contains_key("type")
+            });
+            if planned_alike { stored } else { &map["value"] }
+        }
+        _ => stored,
+    }
+}
+
+/// Equality as Terraform means it: numbers by value, and nothing is nothing however a provider writes it.
+pub fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            a == b
+                || a.as_f64()
+                    .zip(b.as_f64())
+                    .is_some_and(|(x, y)| x == y && a.is_f64() != b.is_f64())
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            let null = Value::Null;
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            keys.into_iter()
+                .all(|key| same(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null)))
+        }
+        (a, b) => a == b || (is_nothing(a) && is_nothing(b)),
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.values().all(is_nothing),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+    }
+}
+
+fn contains_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(flag) => *flag,
+        Value::Array(items) => items.iter().any(contains_true),
+        Value::Object(map) => map.values().any(contains_true),
+        _ => false,
+    }
+}
+
+fn path_starts_with(path: &[rollback_state::PathStep], name: &str) -> bool {
+    matches!(path.first(), Some(rollback_state::PathStep::Attribute(first)) if first == name)
+}
+
+pub fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 60 {
+        return text;
+    }
+    format!("{}…", text.chars().take(59).collect::<String>())
+}
+
+/// The top-level attributes that differ between two objects.
+pub fn changed_attributes(before: &Value, after: &Value) -> Vec<String> {
+    let empty = serde_json::Map::new();
+    let (before, after) = (
+        before.as_object().unwrap_or(&empty),
+        after.as_object().unwrap_or(&empty),
+    );
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let null = Value::Null;
+    names
+        .into_iter()
+        .filter(|name| !same(before.get(*name).unwrap_or(&null), after.get(*name).unwrap_or(&null)))
+        .cloned()
+        .collect()
+}
+
+/// What a planned change does to the attributes, one line each, secrets masked.
+pub fn describe(real: &ResourceChange, redactor: &Redactor) -> Vec<String> {
+    let (before, after) = (&real.change.before, &real.change.after);
+    let mut lines = Vec::new();
+    let mut names = changed_attributes(before, after);
+    if let Some(unknown) = real.change.after_unknown.as_object() {
+        names.extend(
+            unknown
+                .iter()
+                .filter(|(_, value)| contains_true(value))
+                .map(|(name, _)| name.clone()),
+        );
+    }
+    names.sort();
+    names.dedup();
+    for name in names {
+        let key = name.as_str();
+        if redactor.is_sensitive(&real.kind, key)
+            || contains_true(&real.change.before_sensitive[key])
+            || contains_true(&real.change.after_sensitive[key])
+        {
+            lines.push(format!("{name}: (sensitive)"));
+        } else if contains_true(&real.change.after_unknown[key]) {
+            lines.push(format!(
+                "{name}: {} → (known after apply)",
+                short(&redactor.mask_value(&[key], &before[key]))
+            ));
+        } else {
+            lines.push(format!(
+                "{name}: {} → {}",
+                short(&redactor.mask_value(&[key], &before[key])),
+                short(&redactor.mask_value(&[key], &after[key]))
+            ));
+        }
+    }
+    lines
+}

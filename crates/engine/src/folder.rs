@@ -1,0 +1,464 @@
+//! The private folder of one stack in one run: the target's files, its own lock file and modules, a private copy of the
+//! joined state. The user's checkout is never touched.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rollback_config::{Configuration, LockFile, Manifest, ManifestEntry};
+use rollback_inverse::Joined;
+use rollback_release::StackRecord;
+use rollback_repository::CommitId;
+use rollback_state::State;
+use rollback_terraform::{
+    BackendConfig, Event, Folder, FolderOptions, InitOptions, OVERRIDE_FILE, Plan, PlanOptions, TerraformError,
+};
+
+use crate::carry::{self, Carried};
+use crate::context::{Context, Stack};
+use crate::error::{EngineError, Result};
+use crate::live::Live;
+use crate::observe::Stage;
+use crate::terraform_error;
+
+/// The plan file's name in the folder.
+pub const PLAN_FILE: &str = "infra-rollback.tfplan";
+const LOCK_FILE: &str = ".terraform.lock.hcl";
+
+/// What a folder is made of.
+pub struct Recipe<'a> {
+    pub stack: &'a Stack,
+    /// Where the folder is made.
+    pub root: &'a Path,
+    pub commit: &'a CommitId,
+    /// The root module's folder in the commit's tree.
+    pub dir: &'a str,
+    pub record: Option<&'a StackRecord>,
+    pub configuration: &'a Configuration,
+    pub carried: &'a Carried,
+    /// The deployed release's lock file.
+    pub deployed_lock: Option<Vec<u8>>,
+    /// Providers whose deployed version is kept.
+    pub keep_providers: &'a BTreeSet<String>,
+    pub live: &'a Live,
+    pub joined: &'a Joined,
+}
+
+/// A folder ready for Terraform.
+pub struct WorkFolder {
+    pub folder: Folder,
+    /// Where Terraform looks for the state in it.
+    state: PathBuf,
+    lock: Option<Vec<u8>>,
+    /// The plan was made on the live remote backend itself, as nothing in the state had to be edited.
+    pub direct: bool,
+}
+
+/// Makes the folder and initialises it where that is needed.
+///
+/// # Errors
+/// Something cannot be written, or `terraform init` fails.
+pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
+    let tree = recipe.root.join("tree");
+    private_folder(&tree)?;
+    match context.repository.materialise(recipe.commit, &tree, &|_| true) {
+        Ok(_) => {}
+        Err(error) => match recipe.record {
+            Some(record) => record
+                .write_configuration(context.store.as_ref(), &tree)
+                .map_err(|error| EngineError::failed(error.to_string()))?,
+            None => return Err(error.into()),
+        },
+    }
+    let root = tree.join(recipe.dir);
+    private_folder(&root)?;
+    let lock = lock_file(context, recipe, &root)?;
+    modules(context, recipe, &root)?;
+    for (name, text) in &recipe.carried.files {
+        write(&root.join(name), text.as_bytes())?;
+    }
+    variable_files(context, recipe, &root)?;
+
+    let direct = recipe.live.file().is_none() && !recipe.joined.edited;
+    let has_backend = recipe
+        .configuration
+        .root()
+        .is_some_and(|module| module.backend.is_some());
+    if direct {
+        recipe.live.backend().write_override(&root).map_err(terraform_error)?;
+    } else if has_backend {
+        BackendConfig::local(None)
+            .write_override(&root)
+            .map_err(terraform_error)?;
+    }
+    let workspace = recipe.live.workspace_variable();
+    let state = state_path(&root, workspace.as_deref());
+    // What lies in the commit's tree as a state is not the live one.
+    let _ = std::fs::remove_file(&state);
+    let mut variables = recipe.stack.variables.clone();
+    variables.extend(left_out(context, recipe));
+    variables.extend(context.given.variables.iter().cloned());
+    let mut var_files: Vec<PathBuf> = recipe.stack.var_files.iter().map(PathBuf::from).collect();
+    var_files.extend(context.given.files.iter().cloned());
+    let folder = Folder::new(
+        &context.terraform,
+        &root,
+        FolderOptions {
+            workspace,
+            environment_extra: context.settings.terraform.environment.clone(),
+            variables,
+            var_files,
+            plugin_cache: plugin_cache(context),
+            parallelism: context.settings.terraform.parallelism,
+            ..FolderOptions::default()
+        },
+    );
+    let work = WorkFolder {
+        folder,
+        state,
+        lock,
+        direct,
+    };
+    let providers = external_providers(recipe, work.lock.as_deref());
+    let linked = providers && link_providers(context, recipe, &root, work.lock.as_deref());
+    if direct || has_backend || (providers && !linked) {
+        context.observer.stage(&recipe.stack.name, Stage::Initialising);
+        work.init()?;
+    }
+    if !direct {
+        work.put_state(&recipe.joined.state)?;
+    }
+    Ok(work)
+}
+
+impl WorkFolder {
+    /// The lock file that is used.
+    pub fn lock_file(&self) -> Option<&[u8]> {
+        self.lock.as_deref()
+    }
+
+    pub fn root(&self) -> &Path {
+        self.folder.root()
+    }
+
+    fn init(&self) -> Result<()> {
+        let options = |lockfile_readonly| InitOptions {
+            reconfigure: true,
+            lockfile_readonly,
+            ..InitOptions::default()
+        };
+        match self.folder.init(&options(self.lock.is_some())) {
+            Ok(()) => Ok(()),
+            // The target's lock file was never whole (no entry for a provider that it uses): then it cannot be readonly.
+            Err(TerraformError::LockFileIncomplete { .. }) => {
+                self.folder.init(&options(false)).map_err(terraform_error)
+            }
+            Err(error) => Err(terraform_error(error)),
+        }
+    }
+
+    fn put_state(&self, state: &State) -> Result<()> {
+        if let Some(parent) = self.state.parent() {
+            private_folder(parent)?;
+        }
+        write(&self.state, state.bytes())
+    }
+
+    /// `terraform plan` over what the folder holds, initialising first if Terraform asks for it.
+    ///
+    /// # Errors
+    /// Terraform's own, each with what to do.
+    pub fn plan(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<Plan> {
+        match self.plan_once(context, stack, targets) {
+            Err(
+                TerraformError::NeedsInit { .. }
+                | TerraformError::ProviderMissing { .. }
+                | TerraformError::ModuleMissing { .. }
+                | TerraformError::BackendChanged { .. }
+                | TerraformError::LockFileIncomplete { .. },
+            ) => {
+                context.observer.stage(&stack.name, Stage::Initialising);
+                unlink_providers(self.root());
+                self.init()?;
+                context.observer.stage(&stack.name, Stage::Planning);
+                self.plan_once(context, stack, targets).map_err(terraform_error)
+            }
+            other => other.map_err(terraform_error),
+        }
+    }
+
+    fn plan_once(
+        &self,
+        context: &Context,
+        stack: &Stack,
+        targets: &[String],
+    ) -> std::result::Result<Plan, TerraformError> {
+        // Without Terraform's lock: planning writes no state, and applying refuses a plan whose state has moved on.
+        let options = PlanOptions {
+            out: PLAN_FILE.into(),
+            targets: targets.to_vec(),
+            lock: false,
+            ..PlanOptions::default()
+        };
+        let outcome = self.folder.plan(&options, &mut |event: Event| {
+            context.observer.terraform(&stack.name, &event)
+        })?;
+        self.folder.show_plan(&outcome.plan_file)
+    }
+
+    /// From now on Terraform works on the live state file through this folder: it writes through the link, into the
+    /// very file that everybody else locks.
+    ///
+    /// # Errors
+    /// The link cannot be made.
+    pub fn link_state(&self, live: &Path) -> Result<()> {
+        let _ = std::fs::remove_file(&self.state);
+        std::os::unix::fs::symlink(live, &self.state)?;
+        Ok(())
+    }
+
+    /// From now on Terraform works on the live remote backend.
+    ///
+    /// # Errors
+    /// The backend cannot be reached.
+    pub fn attach_remote(&self, live: &Live) -> Result<()> {
+        let _ = std::fs::remove_file(&self.state);
+        live.backend().write_override(self.root()).map_err(terraform_error)?;
+        self.init()
+    }
+
+    pub fn plan_file(&self) -> PathBuf {
+        self.root().join(PLAN_FILE)
+    }
+}
+
+fn state_path(root: &Path, workspace: Option<&str>) -> PathBuf {
+    match workspace {
+        None => root.join("terraform.tfstate"),
+        Some(workspace) => root
+            .join("terraform.tfstate.d")
+            .join(workspace)
+            .join("terraform.tfstate"),
+    }
+}
+
+/// Folders of a run hold states and plans: nobody else may look.
+pub fn private_folder(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = std::fs::remove_file(path);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    Ok(())
+}
+
+/// The release's own lock file, with the entries of providers that are carried over or kept.
+fn lock_file(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result<Option<Vec<u8>>> {
+    let path = root.join(LOCK_FILE);
+    let own = match recipe.record.and_then(|record| record.lock_file) {
+        Some(blob) => Some(context.store.get_blob(&blob)?),
+        None => std::fs::read(&path).ok(),
+    };
+    let lock = carry::merge_lock(own.as_deref(), recipe.deployed_lock.as_deref(), recipe.keep_providers)?;
+    if let Some(bytes) = &lock {
+        write(&path, bytes)?;
+    }
+    Ok(lock)
+}
+
+/// The modules that the release holds, and a manifest that names them and the local ones, so that `init` need not fetch
+/// what may be gone.
+fn modules(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result<()> {
+    if recipe.configuration.modules.len() + recipe.configuration.unresolved.len() <= 1 {
+        return Ok(());
+    }
+    let folder = root.join(".terraform/modules");
+    private_folder(&folder)?;
+    let mut kept = Manifest::default();
+    if let Some(record) = recipe.record
+        && let Some(modules) = &record.modules
+    {
+        record
+            .write_modules(context.store.as_ref(), &folder)
+            .map_err(|error| EngineError::failed(error.to_string()))?;
+        kept = Manifest::parse(&context.store.get_blob(&modules.manifest)?)
+            .map_err(|error| EngineError::failed(error.to_string()))?;
+    }
+    let mut manifest = Manifest {
+        modules: vec![ManifestEntry {
+            dir: ".".to_owned(),
+            ..ManifestEntry::default()
+        }],
+    };
+    for (path, module) in &recipe.configuration.modules {
+        let Some((name, parent)) = path.split_last() else {
+            continue;
+        };
+        if let Some(entry) = kept.entry(path) {
+            manifest.modules.push(entry.clone());
+            continue;
+        }
+        let source = recipe
+            .configuration
+            .modules
+            .get(parent)
+            .and_then(|parent| parent.calls.get(name));
+        manifest.modules.push(ManifestEntry {
+            key: path.join("."),
+            source: source.map(|call| call.source.clone()).unwrap_or_default(),
+            version: None,
+            dir: relative(&recipe.configuration.root_dir, &module.dir),
+        });
+    }
+    write(&folder.join("modules.json"), &manifest.to_bytes())
+}
+
+/// The way from one folder of the tree to another.
+fn relative(from: &str, to: &str) -> String {
+    let parts = |path: &str| {
+        path.split('/')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let (from, to) = (parts(from), parts(to));
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let mut way: Vec<String> = vec!["..".to_owned(); from.len() - common];
+    way.extend(to[common..].iter().cloned());
+    if way.is_empty() { ".".to_owned() } else { way.join("/") }
+}
+
+/// Files of assignments that Git does not have: as the release kept them.
+fn variable_files(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result<()> {
+    let Some(record) = recipe.record else {
+        // Without a release the files that lie there now are the best that is known.
+        let here = context.root.join(&recipe.stack.dir);
+        let names: Vec<String> = std::fs::read_dir(&here)
+            .map(|entries| {
+                entries
+                    .filter_map(std::result::Result::ok)
+                    .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                    .collect()
+            })
+            .unwrap_or_default();
+        for name in crate::collect::variable_file_names(recipe.stack, &names) {
+            if !root.join(&name).exists()
+                && let Ok(bytes) = std::fs::read(here.join(&name))
+                && !context
+                    .repository
+                    .is_tracked(&crate::collect::in_dir(&recipe.stack.dir, &name))?
+            {
+                write(&root.join(&name), &bytes)?;
+            }
+        }
+        return Ok(());
+    };
+    for file in record.variable_files.iter().filter(|file| !file.tracked) {
+        rollback_release::check_relative_path(&file.path)
+            .map_err(|reason| EngineError::failed(format!("variable file {:?} {reason}", file.path)))?;
+        if let Some(blob) = file.blob {
+            let path = root.join(&file.path);
+            if let Some(parent) = path.parent() {
+                private_folder(parent)?;
+            }
+            write(&path, &context.store.get_blob(&blob)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sensitive values that the release left out of a variable file, taken from that file as it lies there today; whether
+/// they are those of then the comparison with the target's state tells.
+fn left_out(context: &Context, recipe: &Recipe<'_>) -> Vec<(String, String)> {
+    let Some(record) = recipe.record else { return Vec::new() };
+    let mut values = Vec::new();
+    for file in record.variable_files.iter().filter(|file| !file.left_out.is_empty()) {
+        let Ok(bytes) = std::fs::read(context.root.join(&recipe.stack.dir).join(&file.path)) else {
+            continue;
+        };
+        let Ok(assignments) = rollback_config::parse_variable_file(&file.path, &bytes) else {
+            continue;
+        };
+        for name in &file.left_out {
+            if let Some(value) = assignments.get(name) {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                values.push((name.clone(), text));
+            }
+        }
+    }
+    values
+}
+
+fn plugin_cache(context: &Context) -> Option<PathBuf> {
+    if std::env::var_os("TF_PLUGIN_CACHE_DIR").is_some() {
+        return None;
+    }
+    Some(match &context.settings.terraform.plugin_cache {
+        Some(configured) => context.root.join(configured),
+        None => context.home.join("plugin-cache"),
+    })
+}
+
+/// Whether any provider beside the built-in one is needed.
+fn external_providers(recipe: &Recipe<'_>, lock: Option<&[u8]>) -> bool {
+    let in_lock = lock
+        .and_then(|bytes| LockFile::parse(bytes).ok())
+        .is_some_and(|lock| !lock.providers.is_empty());
+    in_lock
+        || recipe
+            .configuration
+            .resources()
+            .any(|(_, resource)| !matches!(resource.kind.as_str(), "terraform_data" | "terraform_remote_state"))
+        || recipe
+            .joined
+            .state
+            .instances()
+            .any(|instance| !instance.provider().contains("terraform.io/builtin/"))
+        || recipe
+            .configuration
+            .modules
+            .values()
+            .any(|module| !module.required_providers.is_empty())
+}
+
+/// Takes the providers that `init` installed in the user's folder, where their versions are those of the lock file:
+/// `init` need not run then.
+fn link_providers(context: &Context, recipe: &Recipe<'_>, root: &Path, lock: Option<&[u8]>) -> bool {
+    let here = context.root.join(&recipe.stack.dir);
+    let installed = here.join(".terraform/providers");
+    let versions = |bytes: &[u8]| LockFile::parse(bytes).ok().map(|lock| lock.providers);
+    let (Some(wanted), Some(there)) = (
+        lock.and_then(versions),
+        std::fs::read(here.join(LOCK_FILE)).ok().as_deref().and_then(versions),
+    ) else {
+        return false;
+    };
+    let same = wanted
+        .iter()
+        .all(|(name, entry)| there.get(name).is_some_and(|there| there.version == entry.version));
+    let data = root.join(".terraform");
+    same && installed.is_dir()
+        && private_folder(&data).is_ok()
+        && std::os::unix::fs::symlink(&installed, data.join("providers")).is_ok()
+}
+
+fn unlink_providers(root: &Path) {
+    let path = root.join(".terraform/providers");
+    if path.is_symlink() {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// The override's name, for those who look into a folder.
+pub fn override_file(root: &Path) -> PathBuf {
+    root.join(OVERRIDE_FILE)
+}

@@ -1,0 +1,225 @@
+//! The journal of a run: each intent is written before its effect, so that whoever comes after a crash knows
+//! what may have happened. Entries are only ever added.
+
+use jiff::Timestamp;
+use rollback_release::{Created, Store};
+use rollback_terraform::ChildRecord;
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::Envelope;
+use crate::error::{EngineError, Result};
+
+/// What was about to happen, or has happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    Started {
+        command: String,
+    },
+    Resumed {
+        actor: String,
+    },
+    /// A release of what was there before.
+    BackupTaken {
+        release: String,
+    },
+    Planned {
+        stack: String,
+        summary: String,
+        envelope: Envelope,
+    },
+    Approved {
+        digest: String,
+        by: String,
+        how: String,
+    },
+    /// The live state is about to be replaced by the joined one.
+    StateWriteIntended {
+        stack: String,
+        from_sha256: String,
+        from_blob: String,
+        to_sha256: String,
+        to_blob: String,
+    },
+    StateWritten {
+        stack: String,
+    },
+    /// Terraform is about to be started on the approved plan file.
+    ApplyIntended {
+        stack: String,
+        plan_sha256: String,
+        folder: String,
+    },
+    ApplyStarted {
+        stack: String,
+        child: ChildRecord,
+    },
+    Applied {
+        stack: String,
+        succeeded: bool,
+        seconds: f64,
+        summary: String,
+    },
+    /// A state that Terraform could not store was found and stored.
+    ErroredStateRecovered {
+        stack: String,
+        sha256: String,
+    },
+    /// A plan of the target's configuration over what came out; 0 is the promise kept.
+    Verified {
+        stack: String,
+        changes_left: usize,
+    },
+    StackDone {
+        stack: String,
+    },
+    ResultTaken {
+        release: String,
+    },
+    Stopped {
+        why: String,
+    },
+    Aborted {
+        by: String,
+    },
+    Finished {
+        status: String,
+    },
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    pub sequence: u64,
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// A run's journal in a store, open for adding.
+pub struct Journal<'s> {
+    store: &'s dyn Store,
+    prefix: String,
+    entries: Vec<Entry>,
+}
+
+impl<'s> Journal<'s> {
+    /// Opens a run's journal and reads what it holds.
+    pub fn open(store: &'s dyn Store, project: &str, run: &str) -> Result<Self> {
+        let prefix = format!("projects/{project}/runs/{run}/journal/");
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let keys = store.list(&prefix, after.as_deref(), 1000)?;
+            let Some(last) = keys.last() else { break };
+            after = Some(last.clone());
+            for key in &keys {
+                let Some((bytes, _)) = store.get(key)? else { continue };
+                entries
+                    .push(serde_json::from_slice(&bytes).map_err(|error| {
+                        EngineError::failed(format!("journal entry {key} cannot be read: {error}"))
+                    })?);
+            }
+        }
+        Ok(Journal { store, prefix, entries })
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Adds one entry; when it returns, the entry is durable. Fails when another process has written in this
+    /// run's journal meanwhile: then that process drives the run and this one must stop.
+    pub fn append(&mut self, event: Event) -> Result<()> {
+        let sequence = self.entries.last().map_or(1, |entry| entry.sequence + 1);
+        crash_point("before", sequence);
+        let entry = Entry {
+            sequence,
+            at: Timestamp::now(),
+            event,
+        };
+        let bytes = serde_json::to_vec(&entry).map_err(|error| EngineError::failed(error.to_string()))?;
+        match self.store.create(&format!("{}{sequence:08}", self.prefix), &bytes)? {
+            Created::Yes(_) => {}
+            Created::Exists => {
+                return Err(
+                    EngineError::failed("another process is driving this run").hint("`infra-rollback locks` says who")
+                );
+            }
+        }
+        self.entries.push(entry);
+        crash_point("after", sequence);
+        Ok(())
+    }
+
+    /// Whether the run has finished this stack.
+    pub fn stack_done(&self, stack: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(&entry.event, Event::StackDone { stack: done } if done == stack))
+    }
+
+    /// The last intent to write this stack's state, and whether it was seen to end.
+    pub fn last_state_write(&self, stack: &str) -> Option<(&Event, bool)> {
+        let position = self.entries.iter().rposition(
+            |entry| matches!(&entry.event, Event::StateWriteIntended { stack: named, .. } if named == stack),
+        )?;
+        let ended = self.entries[position..]
+            .iter()
+            .any(|entry| matches!(&entry.event, Event::StateWritten { stack: named } if named == stack));
+        Some((&self.entries[position].event, ended))
+    }
+
+    /// The Terraform process that was last started on this stack and not seen to end.
+    pub fn open_child(&self, stack: &str) -> Option<&ChildRecord> {
+        let mut open = None;
+        for entry in &self.entries {
+            match &entry.event {
+                Event::ApplyStarted { stack: named, child } if named == stack => open = Some(child),
+                Event::Applied { stack: named, .. } if named == stack => open = None,
+                _ => {}
+            }
+        }
+        open
+    }
+
+    /// The folder in which Terraform was last to apply on this stack.
+    pub fn apply_folder(&self, stack: &str) -> Option<&str> {
+        self.entries.iter().rev().find_map(|entry| match &entry.event {
+            Event::ApplyIntended {
+                stack: named, folder, ..
+            } if named == stack => Some(folder.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The envelope that was approved for this stack.
+    pub fn envelope(&self, stack: &str) -> Option<&Envelope> {
+        self.entries.iter().rev().find_map(|entry| match &entry.event {
+            Event::Planned {
+                stack: named, envelope, ..
+            } if named == stack => Some(envelope),
+            _ => None,
+        })
+    }
+
+    /// Whether any effect may have happened.
+    pub fn has_effect(&self) -> bool {
+        self.entries.iter().any(|entry| {
+            matches!(
+                entry.event,
+                Event::StateWriteIntended { .. } | Event::ApplyIntended { .. }
+            )
+        })
+    }
+}
+
+/// In debug builds `INFRA_ROLLBACK_CRASH=before:3` or `after:3` kills this process, as `kill -9` would, before or
+/// after the third journal entry is written: the tests walk through all of them.
+fn crash_point(when: &str, sequence: u64) {
+    if cfg!(debug_assertions)
+        && std::env::var("INFRA_ROLLBACK_CRASH").is_ok_and(|wanted| wanted == format!("{when}:{sequence}"))
+    {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}

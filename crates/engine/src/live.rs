@@ -1,0 +1,134 @@
+//! The live state of a stack: where it really lies, and what it says now.
+
+use std::path::PathBuf;
+
+use rollback_config::{DiskTree, load};
+use rollback_release::StateRecord;
+use rollback_state::State;
+use rollback_terraform::{Backend, BackendConfig, Location};
+use serde_json::{Map, Value};
+
+use crate::context::{Context, Stack};
+use crate::error::{EngineError, Result};
+use crate::terraform_error;
+
+/// A stack's state as it was read, and its backend.
+pub struct Live {
+    backend: Backend,
+    state: Option<State>,
+}
+
+impl Live {
+    /// Reads the live state.
+    ///
+    /// # Errors
+    /// The backend cannot be reached, or what it holds is no state.
+    pub fn read(context: &Context, stack: &Stack) -> Result<Live> {
+        let mut live = Live {
+            backend: detect(context, stack)?,
+            state: None,
+        };
+        live.state = live.pull(context)?;
+        Ok(live)
+    }
+
+    /// The local backend's file, which is not read.
+    ///
+    /// # Errors
+    /// The backend cannot be told.
+    pub fn locate(context: &Context, stack: &Stack) -> Result<Option<PathBuf>> {
+        Ok(Live {
+            backend: detect(context, stack)?,
+            state: None,
+        }
+        .file())
+    }
+
+    /// What the backend holds now.
+    ///
+    /// # Errors
+    /// As [`Live::read`].
+    pub fn pull(&self, context: &Context) -> Result<Option<State>> {
+        let bytes = self.backend.pull(&context.terraform).map_err(|error| {
+            terraform_error(error).during(format!("the state at {} cannot be read", self.location()))
+        })?;
+        match bytes {
+            Some(bytes) if !bytes.iter().all(u8::is_ascii_whitespace) => {
+                Ok(Some(State::parse(bytes).map_err(|error| {
+                    EngineError::from(error).during(format!("the state at {}", self.location()))
+                })?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    pub fn workspace(&self) -> &str {
+        self.backend.workspace()
+    }
+
+    pub fn workspace_variable(&self) -> Option<String> {
+        self.backend.workspace_variable()
+    }
+
+    pub fn kind(&self) -> &str {
+        &self.backend.config().kind
+    }
+
+    pub fn attributes(&self) -> Map<String, Value> {
+        self.backend.config().config.clone()
+    }
+
+    pub fn backend(&self) -> &BackendConfig {
+        self.backend.config()
+    }
+
+    pub fn location(&self) -> Location {
+        self.backend.location()
+    }
+
+    /// The file of a local backend.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self.location() {
+            Location::File(path) => Some(path),
+            Location::Remote(_) => None,
+        }
+    }
+}
+
+/// Puts a state into the store and gives its record.
+///
+/// # Errors
+/// The store does.
+pub fn keep(context: &Context, state: &State) -> Result<StateRecord> {
+    let blob = context.store.put_blob(state.bytes())?;
+    Ok(StateRecord {
+        blob,
+        sha256: state.sha256(),
+        serial: state.serial(),
+        lineage: state.lineage().to_owned(),
+        terraform_version: state.terraform_version().to_owned(),
+        instances: state.instances().count(),
+    })
+}
+
+fn detect(context: &Context, stack: &Stack) -> Result<Backend> {
+    let folder = context.root.join(&stack.dir);
+    let configured = load(&DiskTree::new(context.root.clone()), &stack.dir, None)
+        .ok()
+        .and_then(|configuration| configuration.root().and_then(|root| root.backend.clone()));
+    let configured = configured
+        .as_ref()
+        .map(|backend| (backend.kind.as_str(), &backend.attributes));
+    let workspace = stack
+        .workspace
+        .clone()
+        .or_else(|| std::env::var("TF_WORKSPACE").ok().filter(|name| !name.is_empty()));
+    let backend = Backend::detect(&folder, configured, workspace.as_deref())
+        .map_err(terraform_error)?
+        .with_environment(&context.settings.terraform.environment);
+    Ok(backend)
+}

@@ -1,0 +1,54 @@
+//! How a run tells what it does while it does it. The engine never prints.
+
+use rollback_terraform::Event;
+
+/// What is being done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    ReadingState,
+    ReadingHistory,
+    PreparingFolder,
+    Initialising,
+    Planning,
+    BackingUp,
+    WritingState,
+    Applying,
+    Verifying,
+    Recording,
+    WaitingForTerraform,
+}
+
+impl Stage {
+    /// The words for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Stage::ReadingState => "reading the live state",
+            Stage::ReadingHistory => "reading the releases in between",
+            Stage::PreparingFolder => "preparing a private folder",
+            Stage::Initialising => "terraform init",
+            Stage::Planning => "terraform plan",
+            Stage::BackingUp => "keeping what is there now",
+            Stage::WritingState => "writing the joined state",
+            Stage::Applying => "terraform apply",
+            Stage::Verifying => "verifying",
+            Stage::Recording => "recording",
+            Stage::WaitingForTerraform => "waiting for the terraform that still runs",
+        }
+    }
+}
+
+/// Watches a run.
+pub trait Observer {
+    fn stage(&self, stack: &str, stage: Stage);
+    fn terraform(&self, stack: &str, event: &Event);
+    fn warning(&self, message: &str);
+}
+
+/// Nobody watches.
+pub struct Unwatched;
+
+impl Observer for Unwatched {
+    fn stage(&self, _: &str, _: Stage) {}
+    fn terraform(&self, _: &str, _: &Event) {}
+    fn warning(&self, _: &str) {}
+}

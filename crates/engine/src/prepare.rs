@@ -1,0 +1,503 @@
+//! One stack's way back, prepared without touching anything live: the inverse plan, the joined state on a private copy,
+//! Terraform's real plan over it, and the two reconciled.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rollback_config::{Configuration, FileTree};
+use rollback_inverse::redact::Redactor;
+use rollback_inverse::{Input, InversePlan, Joined, compute, join};
+use rollback_release::StackRecord;
+use rollback_repository::CommitId;
+use rollback_state::{Mode, State};
+use rollback_terraform::Plan;
+use sha2::{Digest, Sha256};
+
+use crate::carry::{self, Carried};
+use crate::collect::in_dir;
+use crate::context::{Context, Stack};
+use crate::deployed::{self, Deployed};
+use crate::envelope::Envelope;
+use crate::error::{EngineError, Result};
+use crate::folder::{self, WorkFolder};
+use crate::history::{self, End};
+use crate::live::Live;
+use crate::observe::Stage;
+use crate::reconcile::{self, Guard, Reconciled, Refusal};
+use crate::target::Target;
+
+/// What the caller wants of a stack.
+pub struct Request<'a> {
+    pub stack: &'a Stack,
+    pub target: &'a Target,
+    /// The commit that was deployed when the run began; found out where none is given.
+    pub deployed: Option<&'a CommitId>,
+    /// `-target` addresses.
+    pub targets: &'a [String],
+    /// Where the private folder is made; none to leave Terraform out of it.
+    pub folder: Option<&'a Path>,
+}
+
+/// A stack, ready to be approved.
+pub struct Prepared {
+    pub stack: String,
+    /// The root module's folder in the target's tree.
+    pub dir: String,
+    pub release: Option<String>,
+    pub deployed: CommitId,
+    pub live: Live,
+    pub inverse: InversePlan,
+    pub joined: Joined,
+    /// The private folder with the plan file; none where Terraform was left out.
+    pub work: Option<WorkFolder>,
+    pub plan: Option<Plan>,
+    pub reconciled: Reconciled,
+    pub redactor: Arc<Redactor>,
+    pub envelope: Envelope,
+}
+
+/// What a target holds of one stack.
+struct Goal {
+    dir: String,
+    record: Option<(String, StackRecord)>,
+    state: Option<State>,
+    configuration: Configuration,
+}
+
+/// Prepares a stack.
+///
+/// # Errors
+/// Anything that makes the way back unknown or impossible; nothing has changed then. `Ok(None)` where the target does
+/// not have the stack.
+pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepared>> {
+    let stack = request.stack;
+    context.observer.stage(&stack.name, Stage::ReadingState);
+    let live = Live::read(context, stack)?;
+    let current = match live.state() {
+        Some(state) => state.clone(),
+        None => State::empty("1.5.0", ""),
+    };
+    context.observer.stage(&stack.name, Stage::ReadingHistory);
+    let deployed = match request.deployed {
+        Some(commit) => deployed::of_commit(context, stack, commit)?,
+        None => deployed::find(context, stack, live.state())?,
+    };
+    let mut warnings = Vec::new();
+    let Some(goal) = goal(context, stack, request.target, &deployed, &mut warnings)? else {
+        return Ok(None);
+    };
+    check_lineage(stack, &live, goal.state.as_ref())?;
+    if live.state().is_none()
+        && goal
+            .state
+            .as_ref()
+            .is_some_and(|state| state.instances().next().is_some())
+    {
+        return Err(EngineError::refused(format!(
+            "stack {}: there is no live state at {}, though the release has one: terraform would make every object a second time",
+            stack.name,
+            live.location()
+        ))
+        .hint("if the state was lost, `infra-rollback state restore` brings a kept one back")
+        .hint("if it moved, run `terraform init` in the stack's folder so that its backend is known"));
+    }
+
+    let (between, last) = history::between(
+        &context.repository,
+        context.store.as_ref(),
+        &stack.name,
+        &End {
+            commit: &deployed.commit,
+            dir: &deployed.dir,
+            configuration: &deployed.configuration,
+        },
+        &End {
+            commit: &request.target.commit,
+            dir: &goal.dir,
+            configuration: &goal.configuration,
+        },
+        &mut warnings,
+    )?;
+    let steps = history::steps(&deployed.configuration, &between, &goal.configuration, last);
+    let secrets = secrets(context, &deployed.configuration, &goal.configuration);
+    let input = Input {
+        current: &current,
+        target: goal.state.as_ref(),
+        current_config: Some(&deployed.configuration),
+        target_config: Some(&goal.configuration),
+        history: &steps,
+        knowledge: &context.knowledge,
+        secrets: &secrets,
+    };
+    let inverse = compute(&input);
+    let states: Vec<&State> = std::iter::once(&current).chain(goal.state.as_ref()).collect();
+    let redactor = Arc::new(Redactor::new(
+        states,
+        secrets.iter().map(String::as_str),
+        &context.knowledge,
+    ));
+    let carried = carry::carry(
+        &inverse.orphaned_providers,
+        &deployed.configuration,
+        &goal.configuration,
+    )?;
+    let serial = next_serial(context, stack, &current)?;
+    let joined = join(&current, goal.state.as_ref(), &inverse, serial, &carried.rewrites)?;
+    warnings.extend(
+        joined
+            .unresolved
+            .iter()
+            .map(|left| format!("{}: {}", left.address, left.why)),
+    );
+    warnings.extend(carried.notes.iter().cloned());
+
+    let (work, plan) = match request.folder {
+        Some(root) => {
+            let (work, plan) = plan_for_real(
+                context, request, root, &goal, &deployed, &live, &joined, &carried, &inverse,
+            )?;
+            (Some(work), Some(plan))
+        }
+        None => (None, None),
+    };
+    let mut reconciled = reconcile::reconcile(&reconcile::Input {
+        inverse: &inverse,
+        knowledge: &context.knowledge,
+        plan: plan.as_ref(),
+        target: goal.state.as_ref(),
+        target_config: Some(&goal.configuration),
+        redactor: &redactor,
+        targets: request.targets,
+    });
+    reconciled.warnings.splice(0..0, warnings);
+    reconciled
+        .refusals
+        .extend(moved_providers(&deployed.configuration, &goal.configuration, &current));
+    let envelope = Envelope {
+        stack: stack.name.clone(),
+        plan_digest: plan.as_ref().map(Plan::digest).unwrap_or_default(),
+        state_sha256: live.state().map(State::sha256).unwrap_or_default(),
+        lineage: current.lineage().to_owned(),
+        serial: current.serial(),
+        target_commit: request.target.commit.to_string(),
+        lock_file_sha256: work
+            .as_ref()
+            .and_then(WorkFolder::lock_file)
+            .map(|bytes| hex::encode(Sha256::digest(bytes))),
+        terraform_version: plan
+            .as_ref()
+            .map(|plan| plan.terraform_version.clone())
+            .unwrap_or_default(),
+        refactors: refactors(&inverse),
+        effects: reconciled
+            .items
+            .iter()
+            .map(|item| format!("{} {}", item.fate, item.address))
+            .collect(),
+    };
+    Ok(Some(Prepared {
+        stack: stack.name.clone(),
+        dir: goal.dir,
+        release: goal.record.map(|(id, _)| id),
+        deployed: deployed.commit,
+        live,
+        inverse,
+        joined,
+        work,
+        plan,
+        reconciled,
+        redactor,
+        envelope,
+    }))
+}
+
+/// What the target has of the stack; none where it did not exist then.
+fn goal(
+    context: &Context,
+    stack: &Stack,
+    target: &Target,
+    deployed: &Deployed,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Goal>> {
+    let store = context.store.as_ref();
+    if let Some((release, record)) = target.release_of(&stack.name) {
+        let state = record
+            .state
+            .as_ref()
+            .map(|state| context.catalogue().state(state))
+            .transpose()?;
+        let configuration =
+            history::configuration_at(&context.repository, store, &target.commit, &record.dir, Some(record)).or_else(
+                |error| {
+                    // Git has lost the commit's files: the release has them.
+                    let files = history::tree_of_record(store, record).map_err(|_| error)?;
+                    history::configuration_in(store, &files, &record.dir, Some(record))
+                },
+            )?;
+        if !release.dirty.is_empty() {
+            warnings.push(format!(
+                "release {:.8} was taken with uncommitted changes, which a rollback does not have: {}",
+                release.id.as_str(),
+                release.dirty.join(", ")
+            ));
+        }
+        return Ok(Some(Goal {
+            dir: record.dir.clone(),
+            record: Some((release.id.to_string(), record.clone())),
+            state,
+            configuration,
+        }));
+    }
+    let known = [stack.dir.as_str(), deployed.dir.as_str()];
+    let Some(dir) = history::dir_at(&context.repository, &target.commit, &stack.name, &known)? else {
+        return Ok(None);
+    };
+    let configuration = history::configuration_at(&context.repository, store, &target.commit, &dir, None)?;
+    warnings.push(format!(
+        "there is no snapshot of commit {}: its configuration comes from Git and what it had is told by moved blocks alone, \
+         so values given at that apply and objects moved by hand are not known",
+        target.commit.short()
+    ));
+    Ok(Some(Goal {
+        dir,
+        record: None,
+        state: None,
+        configuration,
+    }))
+}
+
+fn check_lineage(stack: &Stack, live: &Live, target: Option<&State>) -> Result<()> {
+    let (Some(live), Some(target)) = (live.state(), target) else {
+        return Ok(());
+    };
+    if !live.lineage().is_empty() && !target.lineage().is_empty() && live.lineage() != target.lineage() {
+        return Err(EngineError::refused(format!(
+            "stack {}: the live state has lineage {} and the release has {}: the stack was created anew since, these are other objects",
+            stack.name,
+            live.lineage(),
+            target.lineage()
+        ))
+        .hint("check the backend and the workspace of the stack; a release of another lineage cannot be gone back to"));
+    }
+    Ok(())
+}
+
+/// Above every serial that was ever seen of this stack, so that no old saved plan comes alive again.
+fn next_serial(context: &Context, stack: &Stack, current: &State) -> Result<u64> {
+    let mut highest = current.serial();
+    for version in context.catalogue().state_versions(&stack.name)? {
+        if version.state.lineage == current.lineage() {
+            highest = highest.max(version.state.serial);
+        }
+    }
+    Ok(highest + 1)
+}
+
+/// Strings that must never show: values of sensitive variables, whether given or written as defaults.
+fn secrets(context: &Context, deployed: &Configuration, target: &Configuration) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for configuration in [deployed, target] {
+        for module in configuration.modules.values() {
+            for variable in module.variables.values().filter(|variable| variable.sensitive) {
+                names.insert(variable.name.clone());
+                if let Some(value) = variable.default.as_ref().and_then(|default| default.literal.as_ref()) {
+                    strings_of(value, &mut found);
+                }
+            }
+        }
+    }
+    for name in &names {
+        found.extend(std::env::var(format!("TF_VAR_{name}")));
+    }
+    found.extend(
+        context
+            .given
+            .variables
+            .iter()
+            .filter(|(name, _)| names.contains(name))
+            .map(|(_, value)| value.clone()),
+    );
+    found.into_iter().filter(|text| text.len() >= 4).collect()
+}
+
+fn strings_of(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::String(text) => {
+            found.insert(text.clone());
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| strings_of(item, found)),
+        serde_json::Value::Object(map) => map.values().for_each(|item| strings_of(item, found)),
+        _ => {}
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // One call, everything in it is needed for the folder.
+fn plan_for_real(
+    context: &Context,
+    request: &Request<'_>,
+    root: &Path,
+    goal: &Goal,
+    deployed: &Deployed,
+    live: &Live,
+    joined: &Joined,
+    carried: &Carried,
+    inverse: &InversePlan,
+) -> Result<(WorkFolder, Plan)> {
+    let stack = request.stack;
+    context.observer.stage(&stack.name, Stage::PreparingFolder);
+    let mut keep_provider = carried.providers.clone();
+    keep_provider.extend(too_new_for_target(joined, goal));
+    let work = folder::make(
+        context,
+        &folder::Recipe {
+            stack,
+            root: &PathBuf::from(root),
+            commit: &request.target.commit,
+            dir: &goal.dir,
+            record: goal.record.as_ref().map(|(_, record)| record),
+            configuration: &goal.configuration,
+            carried,
+            deployed_lock: lock_of(context, deployed)?,
+            keep_providers: &keep_provider,
+            live,
+            joined,
+        },
+    )?;
+    context.observer.stage(&stack.name, Stage::Planning);
+    let plan = work.plan(context, stack, request.targets)?;
+    if plan.errored {
+        return Err(EngineError::failed("terraform's plan is not whole"));
+    }
+    let _ = inverse;
+    Ok((work, plan))
+}
+
+/// Providers of objects whose schema version is above anything the target's release had: its older provider cannot
+/// read them, the deployed one can.
+fn too_new_for_target(joined: &Joined, goal: &Goal) -> BTreeSet<String> {
+    let Some((_, record)) = &goal.record else {
+        return BTreeSet::new();
+    };
+    joined
+        .state
+        .instances()
+        .filter(|instance| instance.mode() == Mode::Managed)
+        .filter(|instance| {
+            record
+                .schema_versions
+                .get(&instance.address().resource.kind)
+                .is_some_and(|known| instance.schema_version() > *known)
+        })
+        .filter_map(|instance| {
+            let (_, rest) = instance.provider().split_once("provider[\"")?;
+            Some(rest.split_once("\"]")?.0.to_owned())
+        })
+        .collect()
+}
+
+fn lock_of(context: &Context, deployed: &Deployed) -> Result<Option<Vec<u8>>> {
+    let path = in_dir(&deployed.dir, ".terraform.lock.hcl");
+    if let Ok(tree) = context.repository.tree(&deployed.commit)
+        && let Ok(Some(bytes)) = tree.read(&path)
+    {
+        return Ok(Some(bytes));
+    }
+    match deployed.release.as_ref().and_then(|(_, record)| record.lock_file) {
+        Some(blob) => Ok(Some(context.store.get_blob(&blob)?)),
+        None => Ok(std::fs::read(context.root.join(&path)).ok()),
+    }
+}
+
+/// What the joined state does by itself, in words that the approval signs.
+fn refactors(inverse: &InversePlan) -> Vec<String> {
+    inverse
+        .effective()
+        .filter(|change| {
+            change.is_moved()
+                || matches!(
+                    change.fate,
+                    rollback_inverse::Fate::Forget | rollback_inverse::Fate::Adopt
+                )
+        })
+        .map(|change| {
+            let from = change.from.as_ref().map(ToString::to_string).unwrap_or_default();
+            let to = change.to.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("{}: {from} -> {to}", change.fate)
+        })
+        .collect()
+}
+
+/// Arguments of a provider configuration that say where its objects live.
+const PLACES: &[&str] = &[
+    "region",
+    "profile",
+    "account_id",
+    "allowed_account_ids",
+    "assume_role.role_arn",
+    "project",
+    "zone",
+    "subscription_id",
+    "tenant_id",
+    "environment",
+    "host",
+    "config_context",
+    "address",
+    "namespace",
+    "endpoint",
+    "api_url",
+];
+
+/// Provider configurations that point to another region or account than at the target, while objects live under them.
+fn moved_providers(deployed: &Configuration, target: &Configuration, current: &State) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let (Some(deployed), Some(target)) = (deployed.root(), target.root()) else {
+        return refusals;
+    };
+    for now in &deployed.providers {
+        let Some(then) = target
+            .providers
+            .iter()
+            .find(|then| then.name == now.name && then.alias == now.alias)
+        else {
+            continue;
+        };
+        for place in PLACES {
+            let (a, b) = (now.attributes.get(*place), then.attributes.get(*place));
+            let literal = |value: Option<&rollback_config::Expr>| value.map(|value| value.text.trim().to_owned());
+            if literal(a) == literal(b) || !is_used(current, &now.name, now.alias.as_deref()) {
+                continue;
+            }
+            let said = |value: Option<String>| {
+                value.map_or_else(|| "not set".to_owned(), |text| text.trim_matches('"').to_owned())
+            };
+            let name = now
+                .alias
+                .as_ref()
+                .map_or_else(|| now.name.clone(), |alias| format!("{}.{alias}", now.name));
+            refusals.push(Refusal {
+                guard: Guard::Surprise,
+                address: format!("provider.{name}"),
+                message: format!(
+                    "the provider configuration {name} changed its {place} since the target: {} then, {} now. Objects live in \
+                     both places, and terraform with the target's configuration would look for today's objects in the wrong one \
+                     and lose sight of them",
+                    said(literal(b)),
+                    said(literal(a)),
+                ),
+            });
+        }
+    }
+    refusals
+}
+
+fn is_used(state: &State, name: &str, alias: Option<&str>) -> bool {
+    state.instances().any(|instance| {
+        instance.mode() == Mode::Managed
+            && instance
+                .provider()
+                .split_once("\"]")
+                .is_some_and(|(source, rest)| source.ends_with(&format!("/{name}")) && rest.strip_prefix('.') == alias)
+    })
+}

@@ -1,0 +1,228 @@
+//! After a crash: is Terraform still running, did it leave a state behind, was our own write of the state cut off? The
+//! journal says what may have happened, the world is asked what did.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rollback_release::BlobId;
+use rollback_state::State;
+use rollback_terraform::{Folder, FolderOptions, LocalState, LoggedEnd, Recovered, recover_errored_state};
+use sha2::{Digest, Sha256};
+
+use crate::context::{Context, Stack};
+use crate::error::{EngineError, Kind, Result};
+use crate::journal::{Event, Journal};
+use crate::live::Live;
+use crate::observe::Stage;
+use crate::prepare::Prepared;
+use crate::terraform_error;
+
+/// Looks at what a crash left of a stack, and mends what is ours.
+///
+/// # Errors
+/// A state that a person has to look at.
+pub fn stack(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Result<()> {
+    if let Some(child) = journal.open_child(&stack.name).cloned() {
+        if child.is_alive() {
+            context.observer.stage(&stack.name, Stage::WaitingForTerraform);
+            context.observer.warning(&format!(
+                "terraform (process {}), which an earlier attempt started, still works on stack {}: waiting for it",
+                child.pid, stack.name
+            ));
+            while !child.wait(Duration::from_secs(3600), Duration::from_millis(100)) {}
+        }
+        let outcome = child.outcome_from_log().map_err(terraform_error);
+        let (succeeded, summary) = match &outcome {
+            Ok(outcome) => (
+                outcome.end == LoggedEnd::Complete,
+                format!(
+                    "{} done, {} failed, as its log tells",
+                    outcome.summary.completed(),
+                    outcome.summary.errored()
+                ),
+            ),
+            Err(error) => (false, format!("its log cannot be read: {error}")),
+        };
+        journal.append(Event::Applied {
+            stack: stack.name.clone(),
+            succeeded,
+            seconds: 0.0,
+            summary,
+        })?;
+    }
+    state_write(context, stack, journal)?;
+    if let Some(folder) = journal.apply_folder(&stack.name).map(str::to_owned) {
+        errored_state(context, stack, Path::new(&folder), journal)?;
+    }
+    Ok(())
+}
+
+/// A write of the joined state that was not seen to end: redone where it was cut off.
+fn state_write(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Result<()> {
+    let Some((event, ended)) = journal.last_state_write(&stack.name) else {
+        return Ok(());
+    };
+    let Event::StateWriteIntended {
+        from_sha256,
+        to_sha256,
+        to_blob,
+        ..
+    } = event.clone()
+    else {
+        return Ok(());
+    };
+    if ended {
+        return Ok(());
+    }
+    let Some(path) = local_file(context, stack)? else {
+        // A push is one request: it was done or it was not, and the new plan starts from whichever it is.
+        return Ok(());
+    };
+    let lock = LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?;
+    let found = lock.read().map_err(terraform_error)?;
+    let sha256 = hex::encode(Sha256::digest(&found));
+    if sha256 == from_sha256 {
+        return Ok(());
+    }
+    if sha256 != to_sha256 {
+        if State::parse(found).is_ok() {
+            // Whole, and neither ours nor the former one: somebody has written it since.
+            return Ok(());
+        }
+        let id: BlobId = to_blob
+            .parse()
+            .map_err(|_| EngineError::failed(format!("{to_blob} is no blob")))?;
+        let bytes = context.store.get_blob(&id)?;
+        lock.write_in_place(&bytes).map_err(terraform_error)?;
+        context.observer.warning(&format!(
+            "stack {}: the state was cut off in the middle of a write; it is whole again",
+            stack.name
+        ));
+    }
+    drop(lock);
+    journal.append(Event::StateWritten {
+        stack: stack.name.clone(),
+    })
+}
+
+/// The local state's file, without reading it: it may be cut off.
+fn local_file(context: &Context, stack: &Stack) -> Result<Option<std::path::PathBuf>> {
+    Live::locate(context, stack)
+}
+
+/// Stores a state that Terraform could not store.
+///
+/// # Errors
+/// It belongs to another lineage, or cannot be stored now either.
+pub fn errored_state(context: &Context, stack: &Stack, folder: &Path, journal: &mut Journal<'_>) -> Result<()> {
+    let Some(errored) = recover_errored_state(folder).map_err(terraform_error)? else {
+        return Ok(());
+    };
+    let halfway = |error: EngineError| {
+        error
+            .during(format!(
+                "stack {}: terraform left {} and it could not be stored",
+                stack.name,
+                errored.path.display()
+            ))
+            .kind(Kind::Halfway)
+            .hint("it is the only record of what was done: do not remove it; `resume` tries again")
+    };
+    // Its objects are kept first, whatever comes then.
+    context.store.put_blob(&errored.bytes)?;
+    match local_file(context, stack)? {
+        Some(path) => {
+            let lock = LocalState::lock(&path, "infra-rollback").map_err(|error| halfway(terraform_error(error)))?;
+            let found = lock.read().map_err(terraform_error)?;
+            let current = State::parse(found).ok();
+            if let Some(current) = &current {
+                if current.lineage() != errored.header.lineage {
+                    return Err(halfway(EngineError::failed(
+                        "it is of another lineage than the live state",
+                    )));
+                }
+                if current.serial() >= errored.header.serial {
+                    return Ok(());
+                }
+            }
+            lock.write_in_place(&errored.bytes)
+                .map_err(|error| halfway(terraform_error(error)))?;
+            std::fs::rename(&errored.path, folder.join(rollback_terraform::errored::PUSHED_NAME))?;
+        }
+        None => {
+            let live = Live::read(context, stack)?;
+            let options = FolderOptions {
+                workspace: live.workspace_variable(),
+                ..FolderOptions::default()
+            };
+            let folder = Folder::new(&context.terraform, folder, options);
+            match folder
+                .push_errored_state()
+                .map_err(|error| halfway(terraform_error(error)))?
+            {
+                Recovered::Pushed { .. } => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+    journal.append(Event::ErroredStateRecovered {
+        stack: stack.name.clone(),
+        sha256: errored.sha256,
+    })
+}
+
+/// Puts the former state back after the joined one was written and nothing else happened, under a newer serial: serials
+/// only rise.
+///
+/// # Errors
+/// Somebody else has written since, or it cannot be written: then the joined state stays.
+pub fn take_back(context: &Context, prepared: &Prepared, journal: &mut Journal<'_>) -> Result<()> {
+    let stack = context.stack(&prepared.stack)?;
+    let former = match prepared.live.state() {
+        Some(state) => state.clone(),
+        None => return Err(EngineError::failed("there was no state before")),
+    };
+    let mut editor = former.edit();
+    editor.set_serial(prepared.joined.state.serial() + 1);
+    let restored = editor.finish()?;
+    let now = Live::read(context, stack)?;
+    let joined = &prepared.joined.state;
+    // A backend may raise the serial by itself; the content must be ours.
+    let ours = now.state().is_some_and(|state| {
+        state.sha256() == joined.sha256()
+            || (state.lineage() == joined.lineage() && state.serial() <= joined.serial() + 1)
+    });
+    if !ours {
+        return Err(EngineError::failed("somebody has written the state since"));
+    }
+    let from_blob = context.store.put_blob(joined.bytes())?;
+    let to_blob = context.store.put_blob(restored.bytes())?;
+    journal.append(Event::StateWriteIntended {
+        stack: prepared.stack.clone(),
+        from_sha256: joined.sha256(),
+        from_blob: from_blob.to_string(),
+        to_sha256: restored.sha256(),
+        to_blob: to_blob.to_string(),
+    })?;
+    match prepared.live.file() {
+        Some(path) => {
+            let lock = LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?;
+            lock.write_in_place(restored.bytes()).map_err(terraform_error)?;
+        }
+        None => {
+            let work = prepared
+                .work
+                .as_ref()
+                .ok_or_else(|| EngineError::failed("the private folder is gone"))?;
+            let mut editor = former.edit();
+            editor.set_serial(now.state().map_or(0, State::serial) + 1);
+            let restored = editor.finish()?;
+            let file = work.root().join("infra-rollback.push.tfstate");
+            std::fs::write(&file, restored.bytes())?;
+            work.folder.state_push(&file, false).map_err(terraform_error)?;
+        }
+    }
+    journal.append(Event::StateWritten {
+        stack: prepared.stack.clone(),
+    })
+}

@@ -1,0 +1,225 @@
+//! A run: one rollback, as it is kept in the store.
+
+use jiff::Timestamp;
+use rollback_release::{Created, Replaced, Store, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EngineError, Result};
+
+/// What a run is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Back (or forward) to a revision.
+    To,
+    /// Back to before another run.
+    Undo { run: String },
+    /// An old state becomes the current one.
+    Restore { version: String },
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Nothing but reading has happened yet.
+    Planning,
+    /// Planned and shown; nobody has said yes.
+    AwaitingApproval,
+    /// Approved; effects may have happened.
+    Applying,
+    /// Stopped with effects done; `resume` goes on.
+    Halfway,
+    Completed,
+    /// Ended without an effect.
+    Failed,
+    /// A guard said no; nothing changed.
+    Refused,
+    /// Given up by a person.
+    Aborted,
+}
+
+impl Status {
+    /// Whether the run has come to its end and holds nothing any more.
+    pub fn is_over(self) -> bool {
+        matches!(
+            self,
+            Status::Completed | Status::Failed | Status::Refused | Status::Aborted
+        )
+    }
+
+    /// Whether effects may have happened, so that only `resume` or `abort` may touch the stacks.
+    pub fn is_unfinished(self) -> bool {
+        matches!(self, Status::Applying | Status::Halfway)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Planning => "planning",
+            Status::AwaitingApproval => "awaiting-approval",
+            Status::Applying => "applying",
+            Status::Halfway => "halfway",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Refused => "refused",
+            Status::Aborted => "aborted",
+        }
+    }
+}
+
+/// What the person who started the run said yes to beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// Addresses whose data may be lost.
+    #[serde(default)]
+    pub data_loss: Vec<String>,
+    /// Addresses whose unexplained changes are accepted.
+    #[serde(default)]
+    pub changes: Vec<String>,
+}
+
+/// One stack's part in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackTarget {
+    pub stack: String,
+    /// The folder of the root module in the target's tree.
+    pub dir: String,
+    /// The release that holds the target's record of this stack, where there is one.
+    pub release: Option<String>,
+    /// The commit whose configuration was deployed when the run began.
+    pub from_commit: String,
+}
+
+/// The record of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub format: u32,
+    pub id: String,
+    #[serde(flatten)]
+    pub purpose: Purpose,
+    /// The revision as the person wrote it.
+    pub revision: String,
+    /// The commit that it means.
+    pub commit: String,
+    pub stacks: Vec<StackTarget>,
+    /// `-target` addresses.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    #[serde(default)]
+    pub consent: Consent,
+    pub reason: Option<String>,
+    pub actor: String,
+    pub created_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub status: Status,
+    /// The release that was taken of what was there before.
+    pub backup: Option<String>,
+    /// The release that was taken of what came out.
+    pub result: Option<String>,
+}
+
+/// The runs of one project in a store.
+pub struct Runs<'s> {
+    store: &'s dyn Store,
+    project: &'s str,
+}
+
+impl<'s> Runs<'s> {
+    pub fn new(store: &'s dyn Store, project: &'s str) -> Self {
+        Runs { store, project }
+    }
+
+    fn key(&self, id: &str) -> String {
+        format!("projects/{}/runs/{id}/record", self.project)
+    }
+
+    /// Writes a new run's record; it is an error for it to exist.
+    pub fn create(&self, run: &Run) -> Result<Version> {
+        let bytes = serde_json::to_vec(run).map_err(|error| EngineError::failed(error.to_string()))?;
+        match self.store.create(&self.key(&run.id), &bytes)? {
+            Created::Yes(version) => Ok(version),
+            Created::Exists => Err(EngineError::failed(format!("run {} exists already", run.id))),
+        }
+    }
+
+    /// Replaces a run's record if nobody else has meanwhile.
+    pub fn update(&self, run: &Run, expected: &Version) -> Result<Version> {
+        let bytes = serde_json::to_vec(run).map_err(|error| EngineError::failed(error.to_string()))?;
+        match self.store.replace(&self.key(&run.id), expected, &bytes)? {
+            Replaced::Yes(version) => Ok(version),
+            Replaced::Changed => Err(EngineError::failed(format!(
+                "the record of run {} was changed by somebody else meanwhile",
+                run.id
+            ))
+            .hint("look at it with `infra-rollback runs show`, then try again")),
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Result<Option<(Run, Version)>> {
+        let Some((bytes, version)) = self.store.get(&self.key(id))? else {
+            return Ok(None);
+        };
+        let run: Run = serde_json::from_slice(&bytes).map_err(|error| {
+            EngineError::failed(format!("the record of run {id} cannot be read: {error}"))
+                .hint("a newer infra-rollback may have written it")
+        })?;
+        if run.format > 1 {
+            return Err(
+                EngineError::failed(format!("run {id} was written by a newer infra-rollback"))
+                    .hint("update infra-rollback on this machine"),
+            );
+        }
+        Ok(Some((run, version)))
+    }
+
+    /// All ids, oldest first.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let prefix = format!("projects/{}/runs/", self.project);
+        let mut ids = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let keys = self.store.list(&prefix, after.as_deref(), 1000)?;
+            let Some(last) = keys.last() else { break };
+            after = Some(last.clone());
+            ids.extend(
+                keys.iter()
+                    .filter_map(|key| key.strip_prefix(&prefix)?.strip_suffix("/record"))
+                    .map(str::to_owned),
+            );
+        }
+        Ok(ids)
+    }
+
+    /// The run that a person named by its id or the beginning of it.
+    pub fn find(&self, text: &str) -> Result<(Run, Version)> {
+        let hits: Vec<String> = self.ids()?.into_iter().filter(|id| id.starts_with(text)).collect();
+        match hits.as_slice() {
+            [one] => Ok(self
+                .get(one)?
+                .ok_or_else(|| EngineError::failed(format!("run {one} is gone")))?),
+            [] => Err(EngineError::failed(format!("there is no run {text}")).hint("`infra-rollback runs` lists them")),
+            several => Err(
+                EngineError::failed(format!("{text} is the beginning of {} runs", several.len()))
+                    .hint(format!("give more of it: {}", several.join(", "))),
+            ),
+        }
+    }
+
+    /// Newest first.
+    pub fn all(&self) -> Result<Vec<(Run, Version)>> {
+        let mut runs = Vec::new();
+        for id in self.ids()?.into_iter().rev() {
+            runs.extend(self.get(&id)?);
+        }
+        Ok(runs)
+    }
+
+    /// The newest run that stopped with effects done.
+    pub fn unfinished(&self) -> Result<Vec<(Run, Version)>> {
+        Ok(self
+            .all()?
+            .into_iter()
+            .filter(|(run, _)| run.status.is_unfinished())
+            .collect())
+    }
+}

@@ -1,0 +1,138 @@
+//! `snapshot`: HEAD and every stack's live state as one release.
+
+use rollback_config::FileTree;
+use rollback_release::{Release, Salt, write_stack};
+
+use crate::collect::{Downloaded, collect};
+use crate::context::Context;
+use crate::error::{EngineError, Result};
+use crate::live::Live;
+use crate::observe::Stage;
+
+/// What a person adds to a snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub name: Option<String>,
+    pub note: Option<String>,
+}
+
+/// The release that was kept, and what was noticed.
+pub struct Taken {
+    pub release: Release,
+    pub warnings: Vec<String>,
+}
+
+/// Keeps HEAD and the live state of every chosen stack as a release. Nothing is known of it until it is whole.
+///
+/// # Errors
+/// Nothing is kept then.
+pub fn take(context: &Context, options: &Options) -> Result<Taken> {
+    let head = context.repository.head()?;
+    let tree = context.repository.tree(&head)?;
+    let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
+    let mut release = Release::new(head.as_str(), context.actor.clone());
+    release.name = options.name.clone();
+    release.note = options.note.clone();
+    let mut warnings = Vec::new();
+    if let Some(name) = &options.name {
+        check_name(context, name, head.as_str())?;
+    }
+    for stack in &context.stacks {
+        if !exists_in(&tree, &stack.dir) {
+            return Err(EngineError::failed(format!(
+                "stack {}: folder {:?} has no Terraform files in commit {}",
+                stack.name,
+                stack.dir,
+                head.short()
+            ))
+            .hint("commit the configuration before the snapshot: a release is a commit as deployed"));
+        }
+        context.observer.stage(&stack.name, Stage::ReadingState);
+        let live = Live::read(context, stack)?;
+        if live.state().is_none() {
+            warnings.push(format!("stack {} has no state yet: it was never applied", stack.name));
+        }
+        context.observer.stage(&stack.name, Stage::Recording);
+        let folder = context.root.join(&stack.dir);
+        let collected = collect(context, stack, &tree, &stack.dir, &Downloaded::Folder(&folder), &live)
+            .map_err(|error| error.during(format!("stack {}", stack.name)))?;
+        warnings.extend(collected.warnings);
+        for file in &collected.parts.variable_files {
+            if !file.tracked && !collected.parts.sensitive_variables.is_empty() {
+                warnings.push(format!(
+                    "{} is not in Git: its sensitive variables are not kept and will be asked for at a rollback",
+                    file.path
+                ));
+            }
+        }
+        for variable in &collected.parts.variables {
+            warnings.push(format!(
+                "variable {} comes from outside of Git; its value is not kept and will be asked for at a rollback",
+                variable.name
+            ));
+        }
+        let record = write_stack(&collected.parts, &salt, context.store.as_ref())
+            .map_err(|error| EngineError::failed(error.to_string()))?;
+        let watched: Vec<&str> = vec![stack.dir.as_str()];
+        release.dirty.extend(
+            context
+                .repository
+                .is_dirty(&watched)?
+                .into_iter()
+                .filter(|path| is_configuration(path)),
+        );
+        release.stacks.push(record);
+    }
+    release.dirty.sort();
+    release.dirty.dedup();
+    if !release.dirty.is_empty() {
+        warnings.push(format!(
+            "these files differ from commit {}: the release keeps them as committed, and a rollback will apply that: {}",
+            head.short(),
+            release.dirty.join(", ")
+        ));
+    }
+    context.catalogue().commit(&release)?;
+    Ok(Taken { release, warnings })
+}
+
+/// A name means one commit for ever.
+fn check_name(context: &Context, name: &str, commit: &str) -> Result<()> {
+    if name.is_empty()
+        || name.starts_with('-')
+        || name.chars().any(|letter| letter.is_control() || letter.is_whitespace())
+    {
+        return Err(EngineError::usage(format!("{name:?} cannot be the name of a release"))
+            .hint("take letters, digits, dots and hyphens, such as v1.4.2"));
+    }
+    for other in context.catalogue().list(usize::MAX)? {
+        if other.name.as_deref() == Some(name) && other.commit != commit {
+            return Err(EngineError::failed(format!(
+                "the name {name} is taken by release {} of commit {:.10}",
+                other.id, other.commit
+            ))
+            .hint("take another name, or leave it out: the commit is a name too"));
+        }
+    }
+    Ok(())
+}
+
+fn is_configuration(path: &str) -> bool {
+    [
+        ".tf",
+        ".tf.json",
+        ".tofu",
+        ".tofu.json",
+        ".tfvars",
+        ".tfvars.json",
+        ".terraform.lock.hcl",
+    ]
+    .iter()
+    .any(|ending| path.ends_with(ending))
+}
+
+/// Whether a tree has Terraform files in a folder.
+pub fn exists_in(tree: &dyn FileTree, dir: &str) -> bool {
+    tree.list(dir)
+        .is_ok_and(|entries| entries.iter().any(|entry| is_configuration(&entry.name)))
+}

@@ -1,0 +1,94 @@
+//! What a revision means: a commit, and the release that holds what was deployed of it.
+
+use rollback_release::{CatalogueError, Release, ReleaseKind, StackRecord};
+use rollback_repository::CommitId;
+
+use crate::context::Context;
+use crate::error::{EngineError, Result};
+
+/// Where a run goes to.
+pub struct Target {
+    pub revision: String,
+    pub commit: CommitId,
+    /// The releases that may hold a stack's record, the best first.
+    releases: Vec<Release>,
+}
+
+impl Target {
+    /// Finds what a person means: a release by name or id, else a revision of Git.
+    ///
+    /// # Errors
+    /// Nothing is called so, or several things are.
+    pub fn resolve(context: &Context, revision: &str) -> Result<Target> {
+        let catalogue = context.catalogue();
+        let by_name = match catalogue.find_all(revision) {
+            Ok(found) => found.items,
+            Err(CatalogueError::NotFound { .. } | CatalogueError::Ambiguous { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        // A person who gives an id or a name means that very release; a commit means its best one.
+        let named: Vec<Release> = by_name
+            .into_iter()
+            .filter(|release| {
+                release.name.as_deref() == Some(revision)
+                    || (revision.len() >= 8 && release.id.as_str().starts_with(&revision.to_ascii_lowercase()))
+            })
+            .collect();
+        if let Some(first) = named.first() {
+            let commit = commit_of(context, first)?;
+            return Ok(Target {
+                revision: revision.to_owned(),
+                commit,
+                releases: named,
+            });
+        }
+        let commit = context.repository.resolve(revision)?;
+        Target::of_commit(context, revision, commit)
+    }
+
+    /// A commit, with the releases of it.
+    pub fn of_commit(context: &Context, revision: &str, commit: CommitId) -> Result<Target> {
+        let releases = context
+            .catalogue()
+            .by_commit(commit.as_str())?
+            .into_iter()
+            .filter(|release| !matches!(release.kind, ReleaseKind::Backup { .. }))
+            .collect();
+        Ok(Target {
+            revision: revision.to_owned(),
+            commit,
+            releases,
+        })
+    }
+
+    /// One very release.
+    pub fn of_release(context: &Context, release: Release) -> Result<Target> {
+        let commit = commit_of(context, &release)?;
+        Ok(Target {
+            revision: release.id.to_string(),
+            commit,
+            releases: vec![release],
+        })
+    }
+
+    /// The release that holds this stack, if any does.
+    pub fn release_of(&self, stack: &str) -> Option<(&Release, &StackRecord)> {
+        self.releases
+            .iter()
+            .find_map(|release| Some((release, release.stack(stack)?)))
+    }
+
+    /// Whether any release of the target is there.
+    pub fn has_release(&self) -> bool {
+        !self.releases.is_empty()
+    }
+}
+
+/// A release's commit as Git has it; where Git lost it, its id all the same: the release holds the files.
+fn commit_of(context: &Context, release: &Release) -> Result<CommitId> {
+    context.repository.resolve(&release.commit).map_err(|error| {
+        EngineError::from(error)
+            .during(format!("release {} is of commit {:.10}", release.id, release.commit))
+            .hint("fetch it: `git fetch --all`, or `git fetch origin <commit>`")
+    })
+}
