@@ -97,3 +97,7 @@ impl Repository {
         Ok((way.len() <= limit).then_some(way))
     }
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

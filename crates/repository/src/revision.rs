@@ -66,7 +66,11 @@ impl Repository {
             Err(error) if error.code() == ErrorCode::Ambiguous => return self.ambiguous(written),
             Err(error) if error.code() == ErrorCode::UnbornBranch => return Err(RepositoryError::Unborn),
             Err(error) if matches!(error.code(), ErrorCode::NotFound | ErrorCode::InvalidSpec) => {
-                if self.git.is_empty().unwrap_or(false) {
+                let has_names = self
+                    .git
+                    .references()
+                    .is_ok_and(|mut references| references.next().is_some());
+                if !has_names && matches!(self.head_commit(), Err(RepositoryError::Unborn)) {
                     return Err(RepositoryError::Unborn);
                 }
                 return Err(self.unknown(written));
@@ -246,3 +250,7 @@ fn split_time(revision: &str) -> Option<(&str, &str, &str)> {
     let is_word = matches!(inner.to_ascii_lowercase().as_str(), "u" | "upstream" | "push");
     (!is_number && !is_word).then_some((name, inner, rest))
 }
+
+#[cfg(test)]
+#[path = "revision_tests.rs"]
+mod tests;

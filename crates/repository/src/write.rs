@@ -221,3 +221,7 @@ fn is_safe(name: &str) -> bool {
 fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.len() < 1024 && bytes.starts_with(b"version https://git-lfs.github.com/spec/")
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
