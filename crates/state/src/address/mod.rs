@@ -5,6 +5,7 @@
 //! (`ModuleInstance.Less`, `AbsResourceInstance.Less` and `InstanceKeyLess` in `internal/addrs`):
 //! shorter module paths first, data before managed, no key before numbers before strings.
 
+mod newer;
 mod parse;
 mod quote;
 mod text;

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use super::newer::NEWER;
+
 /// Writes `text` as a quoted HCL template without interpolations.
 pub(super) fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')?;
@@ -121,21 +123,9 @@ pub(super) fn is_print(character: char) -> bool {
     text.escape_debug().nth(1) != Some('\\')
 }
 
-/// Characters assigned after Unicode 15.0, which Go 1.21 to 1.25 do not know (Terraform 1.6 to 1.14).
+/// Characters assigned after Unicode 15.0.
 fn newer_than_go(character: char) -> bool {
     let code = character as u32;
-    NEWER
-        .binary_search_by(|&(first, last)| {
-            if last < code {
-                std::cmp::Ordering::Less
-            } else if first > code {
-                std::cmp::Ordering::Greater
-            } else {
-                std::cmp::Ordering::Equal
-            }
-        })
-        .is_ok()
+    let position = NEWER.partition_point(|&(_, last)| last < code);
+    NEWER.get(position).is_some_and(|&(first, _)| first <= code)
 }
-
-/// First and last of each block of characters that Unicode 15.1 to 17.0 added.
-const NEWER: &[(u32, u32)] = &[];
