@@ -94,7 +94,7 @@ pub fn classify(diagnostics: Vec<Diagnostic>) -> TerraformError {
 
 const UNSUPPORTED_STATE: [&str; 4] = [
     "Unsupported state file format",
-    "state snapshot was created by Terraform v",
+    "state snapshot was created by ",
     "state format that is not supported",
     "encountered unencrypted payload without unencrypted method configured",
 ];

@@ -387,3 +387,34 @@ fn reconfiguring_moves_no_state() {
     stack.folder.init(&options).unwrap();
     assert_eq!(stack.read("terraform.tfstate"), before);
 }
+
+/// What each command costs: for whoever runs it with its output shown.
+#[test]
+fn costs() {
+    let Some(stack) = simple("x") else { return };
+    let timed = |what: &str, run: &mut dyn FnMut()| {
+        let begun = std::time::Instant::now();
+        run();
+        println!("{what}: {:?}", begun.elapsed());
+    };
+    let folder = &stack.folder;
+    timed("version", &mut || drop(terraform().unwrap().version().unwrap().clone()));
+    timed("init", &mut || folder.init(&InitOptions::default()).unwrap());
+    timed("needs_init", &mut || assert!(!folder.needs_init()));
+    timed("plan", &mut || {
+        drop(folder.plan_silently(&PlanOptions::default()).unwrap())
+    });
+    timed("show_plan", &mut || {
+        drop(folder.show_plan(Path::new("rollback.tfplan")).unwrap())
+    });
+    timed("apply", &mut || {
+        assert!(
+            folder
+                .apply_silently(Path::new("rollback.tfplan"))
+                .unwrap()
+                .is_complete()
+        )
+    });
+    timed("state_pull", &mut || assert!(folder.state_pull().unwrap().is_some()));
+    timed("providers_schema", &mut || drop(folder.providers_schema().unwrap()));
+}

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rollback_terraform::{
-    ApplyEnd, ChildRecord, Event, Folder, FolderOptions, LocalState, LoggedEnd, PlanOptions, local_state,
-    output_is_held,
+    ApplyEnd, ChildRecord, Event, Folder, FolderOptions, LocalState, LoggedEnd, PlanOptions, TerraformError,
+    local_state, output_is_held,
 };
 
 use crate::support::{Stack, terraform, until};
@@ -189,6 +189,8 @@ fn our_lock_goes_with_us() {
     let state = stack.path("terraform.tfstate");
     assert_eq!(local_state::holder(&state).unwrap().operation, "restore");
     assert!(stack.folder.plan_silently(&PlanOptions::default()).is_err());
+    let second = LocalState::lock(&state, "second").unwrap_err();
+    assert!(matches!(second, TerraformError::Locked { holder: Some(holder), .. } if holder.operation == "restore"));
     parent.kill().unwrap();
     parent.wait().unwrap();
     assert!(
