@@ -3,6 +3,8 @@
 //! Terraform, planning the target's configuration over it, moves nothing, destroys what was added
 //! since, and takes in again what was let go since. Swaps and rotations are simultaneous moves.
 
+use std::collections::HashSet;
+
 use rollback_state::{Address, EditError, InstanceId, State};
 use thiserror::Error;
 
@@ -46,23 +48,13 @@ pub enum JoinError {
     #[error("{instance} is in the inverse plan but not in the state: the state has changed since the plan was made")]
     NotInState {
         /// The object.
-        instance: InstanceId,
-    },
-    /// Two objects would have one address.
-    #[error("{first} and {second} would both live at {address}")]
-    Collision {
-        /// One of them.
-        first: InstanceId,
-        /// The other.
-        second: InstanceId,
-        /// Where.
-        address: Address,
+        instance: Box<InstanceId>,
     },
     /// A rewrite expects another provider address than the object has.
     #[error("{instance} is managed by {found}, not by {expected}")]
     OtherProvider {
         /// The object.
-        instance: InstanceId,
+        instance: Box<InstanceId>,
         /// The provider address that it has.
         found: String,
         /// The one that was expected.
@@ -70,23 +62,28 @@ pub enum JoinError {
     },
     /// The state refuses the edit.
     #[error("the joined state cannot be written: {0}")]
-    Edit(#[from] EditError),
+    Edit(#[source] Box<EditError>),
+}
+
+impl From<EditError> for JoinError {
+    fn from(error: EditError) -> Self {
+        JoinError::Edit(Box::new(error))
+    }
 }
 
 impl JoinError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            JoinError::NotInState { .. } => {
+            JoinError::NotInState { .. } | JoinError::OtherProvider { .. } => {
                 Some("Compute the inverse plan again from the state as it is now.".to_string())
             }
-            JoinError::Collision { .. } => {
-                Some("Move one of the two aside with `terraform state mv`, then plan again.".to_string())
-            }
-            JoinError::OtherProvider { .. } => {
-                Some("Compute the inverse plan again from the state as it is now.".to_string())
-            }
-            JoinError::Edit(error) => error.hint(),
+            JoinError::Edit(error) => error.hint().or_else(|| match **error {
+                EditError::Collision { .. } => {
+                    Some("Move one of the two aside with `terraform state mv`, then plan again.".to_string())
+                }
+                _ => None,
+            }),
         }
     }
 }
@@ -107,6 +104,7 @@ pub fn join(
     let mut editor = current.edit();
     let mut edited = false;
     let mut unresolved = Vec::new();
+    let rewritten: HashSet<&InstanceId> = rewrites.iter().map(|rewrite| &rewrite.instance).collect();
     for change in &plan.changes {
         let Some(from) = &change.from else {
             if change.fate == Fate::Adopt {
@@ -127,7 +125,9 @@ pub fn join(
             continue;
         };
         if current.instance(from).is_none() {
-            return Err(JoinError::NotInState { instance: from.clone() });
+            return Err(JoinError::NotInState {
+                instance: Box::new(from.clone()),
+            });
         }
         if change.fate == Fate::Forget {
             editor.remove(from)?;
@@ -144,7 +144,9 @@ pub fn join(
             editor.set_tainted(from, false)?;
             edited = true;
         }
-        if let Some(provider) = &record.provider {
+        if let Some(provider) = &record.provider
+            && !rewritten.contains(from)
+        {
             editor.set_provider(from, provider)?;
             edited = true;
         }
@@ -158,11 +160,11 @@ pub fn join(
         let instance = current
             .instance(&rewrite.instance)
             .ok_or_else(|| JoinError::NotInState {
-                instance: rewrite.instance.clone(),
+                instance: Box::new(rewrite.instance.clone()),
             })?;
         if instance.provider() != rewrite.from {
             return Err(JoinError::OtherProvider {
-                instance: rewrite.instance.clone(),
+                instance: Box::new(rewrite.instance.clone()),
                 found: instance.provider().to_string(),
                 expected: rewrite.from.clone(),
             });

@@ -95,7 +95,11 @@ fn change_to_json(change: &Change) -> Value {
         object.insert("configured".into(), change.configured.clone().into());
         object.insert("computed".into(), change.computed.clone().into());
     }
+    if let Some(parked) = &change.parked {
+        object.insert("parked".into(), parked.to_string().into());
+    }
     for (name, text) in [
+        ("id", &change.id),
         ("protected", &change.protected),
         ("hint", &change.hint),
         ("holds", &change.holds),

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-use aho_corasick::AhoCorasick;
-use rollback_state::{Mode, State};
+use aho_corasick::{AhoCorasick, MatchKind};
+use rollback_state::{Instance, State};
 use serde_json::Value;
 
 use super::names::{FRAGMENTS, is_secret_name};
@@ -29,6 +29,9 @@ const COMMON: [&str; 16] = [
     "auto",
     "(sensitive)",
 ];
+
+/// Attributes that the knowledge of types calls sensitive, by type.
+pub(super) type Schema = HashMap<String, HashSet<String>>;
 
 /// What must never be shown.
 #[derive(Default)]
@@ -100,37 +103,67 @@ impl Secrets {
     }
 }
 
-pub(super) fn collect(state: &State, schema: &HashMap<String, HashSet<String>>) -> Secrets {
+/// All the secrets of a state.
+pub(super) fn collect(state: &State, schema: &Schema) -> Secrets {
     let mut secrets = Secrets::default();
     for instance in state.instances() {
+        secrets.add_marked(state, instance, schema);
+    }
+    secrets.add_outputs(state);
+    // One pass over everything is faster than one for each object.
+    collect_named(state.bytes(), &mut secrets);
+    secrets
+}
+
+/// The secrets of a state of which most objects were looked at in another one: of those that are
+/// the same to the byte only what is marked.
+pub(super) fn collect_rest<'i>(state: &State, rest: impl Iterator<Item = &'i Instance>, schema: &Schema) -> Secrets {
+    let mut secrets = Secrets::default();
+    for instance in state.instances() {
+        secrets.add_marked(state, instance, schema);
+    }
+    secrets.add_outputs(state);
+    for instance in rest {
+        if let Some(attributes) = instance.attributes_raw(state) {
+            collect_named(attributes, &mut secrets);
+        }
+    }
+    secrets
+}
+
+impl Secrets {
+    /// What the state marks as sensitive, and what the knowledge of the type does.
+    fn add_marked(&mut self, state: &State, instance: &Instance, schema: &Schema) {
         let kind = instance.address().resource.kind.as_str();
-        if instance.mode() == Mode::Managed
-            && let Some(names) = schema.get(kind)
-        {
+        if let Some(names) = schema.get(kind) {
             for name in names {
                 if let Some(text) = instance.string_attribute(state, name) {
-                    secrets.add_text(&text);
+                    self.add_text(&text);
                 }
             }
         }
         let paths = instance.sensitive_paths(state);
         if !paths.is_empty() {
-            secrets.add_at(&PathTree::new(&paths), &Value::Object(instance.attributes(state)));
+            self.add_at(&PathTree::new(&paths), &Value::Object(instance.attributes(state)));
         }
     }
-    for output in state.outputs() {
-        if output.sensitive {
-            secrets.add_leaves(&output.value());
+
+    fn add_outputs(&mut self, state: &State) {
+        for output in state.outputs().filter(|output| output.sensitive) {
+            self.add_leaves(&output.value());
         }
     }
-    collect_named(state.bytes(), &mut secrets);
-    secrets
 }
 
 /// Finds the values of telling names in the raw bytes: one pass at the speed of memory.
 fn collect_named(bytes: &[u8], secrets: &mut Secrets) {
     static FINDER: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    let Some(finder) = FINDER.get_or_init(|| AhoCorasick::new(FRAGMENTS).ok()) else {
+    let Some(finder) = FINDER.get_or_init(|| {
+        AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostFirst)
+            .build(FRAGMENTS)
+            .ok()
+    }) else {
         return;
     };
     let mut from = 0;

@@ -11,10 +11,10 @@ mod scrub;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use rollback_state::{Path, State};
+use rollback_state::{Instance, Path, State};
 use serde_json::{Map, Value};
 
 pub(crate) use names::is_secret_name;
@@ -34,7 +34,7 @@ pub struct Redactor {
     /// The same for numbers, as written.
     numbers: HashSet<String>,
     /// Attributes that the knowledge of types calls sensitive.
-    schema: HashMap<String, HashSet<String>>,
+    schema: collect::Schema,
     /// Finds secrets inside longer texts; built when first needed.
     scrubber: OnceLock<Scrubber>,
 }
@@ -53,32 +53,44 @@ impl Redactor {
         secrets: impl IntoIterator<Item = impl Into<String>>,
         knowledge: &Knowledge,
     ) -> Self {
-        let mut schema: HashMap<String, HashSet<String>> = HashMap::new();
-        for (kind, rule) in knowledge.all_rules().filter(|(_, rule)| rule.rule == Rule::Sensitive) {
-            schema
-                .entry(kind.to_string())
-                .or_default()
-                .insert(rule.attribute.clone());
-        }
+        let schema = schema_of(knowledge);
         let mut found = collect::Secrets::default();
-        let states: Vec<&State> = states.into_iter().collect();
-        // Reading the states is the slow part, and they do not depend on one another.
-        std::thread::scope(|scope| {
-            let others: Vec<_> = states
-                .iter()
-                .skip(1)
-                .map(|state| scope.spawn(|| collect::collect(state, &schema)))
-                .collect();
-            if let Some(first) = states.first() {
-                found.merge(collect::collect(first, &schema));
-            }
-            for other in others {
-                match other.join() {
-                    Ok(secrets) => found.merge(secrets),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
+        for state in states {
+            found.merge(collect::collect(state, &schema));
+        }
+        Redactor::from_secrets(found, secrets, schema)
+    }
+
+    /// As [`Redactor::new`] for two states of one stack, of which most is the same: reads the first
+    /// while `meanwhile` finds out which objects of the second differ.
+    pub(crate) fn of_both<'i, T: Send>(
+        first: &State,
+        second: Option<&State>,
+        secrets: &[String],
+        knowledge: &Knowledge,
+        meanwhile: impl FnOnce() -> T,
+        differing: impl FnOnce(&T) -> Vec<&'i Instance>,
+    ) -> (Self, T) {
+        let schema = schema_of(knowledge);
+        let (mut found, result) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| collect::collect(first, &schema));
+            let result = meanwhile();
+            match reading.join() {
+                Ok(found) => (found, result),
+                Err(panic) => std::panic::resume_unwind(panic),
             }
         });
+        if let Some(second) = second {
+            found.merge(collect::collect_rest(second, differing(&result).into_iter(), &schema));
+        }
+        (Redactor::from_secrets(found, secrets.iter().cloned(), schema), result)
+    }
+
+    fn from_secrets(
+        mut found: collect::Secrets,
+        secrets: impl IntoIterator<Item = impl Into<String>>,
+        schema: collect::Schema,
+    ) -> Self {
         for secret in secrets {
             found.add_text(&secret.into());
         }
@@ -265,6 +277,17 @@ impl Redactor {
             marks: Value::Bool(true),
         })
     }
+}
+
+fn schema_of(knowledge: &Knowledge) -> collect::Schema {
+    let mut schema = collect::Schema::new();
+    for (kind, rule) in knowledge.all_rules().filter(|(_, rule)| rule.rule == Rule::Sensitive) {
+        schema
+            .entry(kind.to_string())
+            .or_default()
+            .insert(rule.attribute.clone());
+    }
+    schema
 }
 
 impl Masked {

@@ -36,8 +36,9 @@ const TELLING: [&str; 28] = [
 ];
 
 /// Ends of names that speak about a secret instead of holding it.
-const HARMLESS_ENDS: [&str; 49] = [
+const HARMLESS_ENDS: [&str; 50] = [
     "_arn",
+    "_metadata",
     "_arns",
     "_id",
     "_ids",
@@ -108,10 +109,8 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
         return false;
     };
     // A token is one only at the end: `auth_token`, but not `token_validity_units`.
-    let telling = lower.ends_with("token")
-        || lower.ends_with("tokens")
-        || lower.ends_with("token_value")
-        || TELLING.iter().any(|part| lower.contains(part));
+    let telling =
+        lower.ends_with("token") || lower.ends_with("token_value") || TELLING.iter().any(|part| lower.contains(part));
     telling && !is_about(lower)
 }
 
@@ -129,7 +128,7 @@ fn is_about(lower: &str) -> bool {
 }
 
 /// What to look for in raw JSON to find candidates; every name above contains one of these.
-pub(super) const FRAGMENTS: [&str; 36] = [
+pub(super) const FRAGMENTS: [&str; 39] = [
     "passw",
     "PASSW",
     "Passw",
@@ -139,22 +138,25 @@ pub(super) const FRAGMENTS: [&str; 36] = [
     "secret",
     "SECRET",
     "Secret",
-    "token",
-    "TOKEN",
-    "Token",
-    "_key\"",
-    "_KEY\"",
+    "token\"",
+    "TOKEN\"",
+    "Token\"",
+    "oken_value",
+    "OKEN_VALUE",
+    "_key",
+    "_KEY",
     "Key\"",
-    "-key\"",
-    "_key_",
-    "_KEY_",
-    "-key-",
+    "-key",
+    "-KEY",
     "ivatekey",
+    "IVATEKEY",
     "pikey",
-    "ccesskey",
     "APIKEY",
+    "ccesskey",
+    "ACCESSKEY",
     "connection_",
     "onnectionS",
+    "onnectionstring",
     "CONNECTION",
     "DATABASE_URL",
     "database_url",
@@ -162,10 +164,10 @@ pub(super) const FRAGMENTS: [&str; 36] = [
     "WEBHOOK_URL",
     "redential",
     "REDENTIAL",
-    "kube_",
-    "ubeconfig",
-    "sas_url",
+    "kube",
     "KUBE",
+    "sas_url",
+    "SAS_URL",
 ];
 
 #[cfg(test)]

@@ -1,0 +1,165 @@
+//! What the knowledge of resource types says about one change.
+
+use serde_json::{Map, Value};
+
+use crate::knowledge::{AttributeRule, Knowledge, Rule};
+use crate::number;
+use crate::plan::{Change, Fate, Reversibility};
+
+/// Whether a change destroys what is there now.
+fn destroys(change: &Change) -> bool {
+    matches!(change.fate, Fate::Destroy | Fate::Replace)
+}
+
+/// Applies what is known of the type to a change whose fate is found: how much can be taken back,
+/// what is lost, and whether it can be done at all.
+///
+/// `names` are the attributes that will be changed in place; `before` and `after` may be empty where
+/// they are not known.
+pub(crate) fn apply(
+    knowledge: &Knowledge,
+    kind: &str,
+    change: &mut Change,
+    names: &[String],
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) {
+    if let Some(known) = knowledge.kind(kind) {
+        let holds = known.destroy >= Reversibility::DataLoss && !known.holds.is_empty();
+        match change.fate {
+            Fate::Destroy => {
+                change.at_least(known.destroy);
+                change.holds = holds.then(|| known.holds.clone());
+            }
+            Fate::Replace => {
+                change.at_least(known.destroy.min(Reversibility::DataLoss));
+                change.holds = holds.then(|| known.holds.clone());
+                change.notes.extend(known.recreate.clone());
+            }
+            Fate::Create => {
+                if holds {
+                    change.at_least(Reversibility::RecreatedEmpty);
+                    change.holds = Some(known.holds.clone());
+                }
+                change.notes.extend(known.recreate.clone());
+            }
+            _ => {}
+        }
+    }
+    if destroys(change) {
+        for rule in knowledge.rules(kind) {
+            on_destroy(rule, change, before);
+        }
+    } else if change.fate == Fate::Update {
+        for rule in knowledge.rules(kind).filter(|rule| names.contains(&rule.attribute)) {
+            on_update(rule, change, before, after);
+        }
+    }
+}
+
+fn on_destroy(rule: &AttributeRule, change: &mut Change, before: &Map<String, Value>) {
+    let Some(value) = before.get(&rule.attribute) else {
+        return;
+    };
+    let holds = is_true(value);
+    match rule.rule {
+        Rule::BlocksDestroyWhenTrue if holds => {
+            let reason = format!("{} is on, so it cannot be destroyed.", rule.attribute);
+            impossible(change, reason, rule);
+        }
+        Rule::DataLossWhenTrue if holds => {
+            change.at_least(Reversibility::DataLoss);
+            note(change, rule);
+        }
+        Rule::NoteWhenTrue if holds => note(change, rule),
+        Rule::NoteWhenFalse if !holds => note(change, rule),
+        _ => {}
+    }
+}
+
+fn on_update(rule: &AttributeRule, change: &mut Change, before: &Map<String, Value>, after: &Map<String, Value>) {
+    let null = Value::Null;
+    let now = before.get(&rule.attribute).unwrap_or(&null);
+    let then = after.get(&rule.attribute).unwrap_or(&null);
+    let less = || number::compare(then, now).is_some_and(std::cmp::Ordering::is_lt);
+    match rule.rule {
+        Rule::NoDecrease if less() => {
+            let reason = going_down(change, &rule.attribute);
+            impossible(change, reason, rule);
+        }
+        Rule::NoDowngrade => {
+            if let (Some(now), Some(then)) = (now.as_str(), then.as_str())
+                && number::compare_versions(then, now).is_lt()
+            {
+                let reason = going_down(change, &rule.attribute);
+                impossible(change, reason, rule);
+            }
+        }
+        Rule::NoDisable if is_true(now) && !is_true(then) => {
+            impossible(
+                change,
+                format!("{} cannot be switched off again.", rule.attribute),
+                rule,
+            );
+        }
+        Rule::NoChange => {
+            impossible(
+                change,
+                format!("{} cannot be changed once it is set.", rule.attribute),
+                rule,
+            );
+        }
+        Rule::DataLossOnChange => {
+            change.at_least(Reversibility::DataLoss);
+            note(change, rule);
+        }
+        Rule::DataLossOnDecrease if less() => {
+            change.at_least(Reversibility::DataLoss);
+            note(change, rule);
+        }
+        _ => {}
+    }
+}
+
+/// Names the two values as they may be shown: masked, where they are sensitive.
+fn going_down(change: &Change, attribute: &str) -> String {
+    let shown = |side: Option<&Value>| match side.and_then(|side| side.get(attribute)) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "nothing".to_string(),
+    };
+    format!(
+        "{attribute} would have to go down from {} to {}.",
+        shown(change.before()),
+        shown(change.after())
+    )
+}
+
+/// Providers that grew out of older ones write switches as strings.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => *value,
+        Value::String(text) => matches!(text.as_str(), "true" | "ENABLED" | "ACTIVE" | "Enabled"),
+        Value::Array(array) => !array.is_empty(),
+        _ => false,
+    }
+}
+
+fn note(change: &mut Change, rule: &AttributeRule) {
+    if !rule.message.is_empty() && !change.notes.contains(&rule.message) {
+        change.notes.push(rule.message.clone());
+    }
+}
+
+fn impossible(change: &mut Change, reason: String, rule: &AttributeRule) {
+    // The first obstacle gives the reason; further ones are noted, so that all of them are seen at once.
+    if change.fate == Fate::Impossible {
+        change.notes.push(reason);
+        return note(change, rule);
+    }
+    change.record.replaces = change.fate == Fate::Replace;
+    change.fate = Fate::Impossible;
+    change.reversibility = Reversibility::Irreversible;
+    change.reason = reason;
+    change.hint = (!rule.message.is_empty()).then(|| rule.message.clone());
+}
