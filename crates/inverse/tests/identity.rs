@@ -281,7 +281,7 @@ fn hostile_keys_survive() {
 #[test]
 fn the_generated_truth_is_found_exactly_both_ways() {
     use std::collections::BTreeSet;
-    for (size, seed) in [(400, 1), (3_000, 2), (5_000, 3)] {
+    for (size, seed) in [(400, 1), (2_000, 2)] {
         let series = states::series(size, seed);
         let older = rollback_state::State::parse(series.older).expect("a state");
         let newer = rollback_state::State::parse(series.newer).expect("a state");

@@ -3,6 +3,8 @@
 
 pub mod states;
 
+use std::sync::LazyLock;
+
 use rollback_config::{Configuration, MemoryTree, load};
 use rollback_inverse::{Change, Direction, Fate, Input, InversePlan, Joined, Knowledge, Step, compute, join};
 use rollback_state::{Address, InstanceId, Mode, State};
@@ -10,6 +12,9 @@ use serde_json::{Value, json};
 
 pub const AWS: &str = "provider[\"registry.terraform.io/hashicorp/aws\"]";
 pub const BUILT_IN: &str = "provider[\"terraform.io/builtin/terraform\"]";
+
+/// Read once: it is the slowest part of a small plan.
+pub static KNOWLEDGE: LazyLock<Knowledge> = LazyLock::new(Knowledge::built_in);
 
 /// An object of a state that is being written.
 #[derive(Clone)]
@@ -111,7 +116,7 @@ pub fn plan_states(current: &State, target: &State) -> InversePlan {
         current_config: None,
         target_config: None,
         history: &[],
-        knowledge: &Knowledge::built_in(),
+        knowledge: &KNOWLEDGE,
         secrets: &[],
     })
 }
@@ -140,7 +145,7 @@ pub fn plan_way(
         current_config: configurations.first().copied(),
         target_config: configurations.last().copied(),
         history: &history,
-        knowledge: &Knowledge::built_in(),
+        knowledge: &KNOWLEDGE,
         secrets: &[],
     })
 }
