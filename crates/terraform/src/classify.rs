@@ -177,6 +177,8 @@ fn collect(errors: &[(String, &Diagnostic)], summary: &str, name: impl Fn(&str) 
             names.push(name);
         }
     }
+    // Terraform's own order changes from run to run.
+    names.sort();
     names
 }
 

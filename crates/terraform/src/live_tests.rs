@@ -104,13 +104,16 @@ fn a_state_in_the_middle_of_being_written_is_read_again() {
     assert_eq!(read_settled(&path).unwrap(), None);
     fs::write(&path, "").unwrap();
     assert_eq!(read_settled(&path).unwrap(), None);
-    fs::write(&path, "{\"half\":").unwrap();
-    let writer = std::thread::spawn({
-        let path = path.clone();
-        move || {
-            std::thread::sleep(Duration::from_millis(30));
-            fs::write(path, "{\"half\":1}").unwrap();
-        }
+    fs::write(&path, "{ cut off").unwrap();
+    assert_eq!(
+        read_settled(&path).unwrap().unwrap(),
+        b"{ cut off",
+        "nobody writes it: it is what it is"
+    );
+    let lock = local_state::LocalState::lock(&path, "write").unwrap();
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(150));
+        lock.write_in_place(b"{\"half\":1}").unwrap();
     });
     assert_eq!(read_settled(&path).unwrap().unwrap(), b"{\"half\":1}");
     writer.join().unwrap();

@@ -250,3 +250,61 @@ impl Tail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shell as the binary gives, line by line.
+    fn lines(script: &str, on_start: Option<OnStart<'_>>) -> (Vec<String>, Finished) {
+        let place = tempfile::tempdir().unwrap();
+        let mut heard = Vec::new();
+        let finished = run(
+            Run {
+                binary: Path::new("/bin/sh"),
+                folder: place.path(),
+                log_folder: &place.path().join("logs"),
+                operation: "test",
+                arguments: vec!["-c".into(), script.into()],
+                environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+                may_interrupt_twice: false,
+            },
+            on_start,
+            &mut |word| {
+                if let Word::Line(line) = word {
+                    heard.push(String::from_utf8_lossy(line).into_owned());
+                }
+            },
+        )
+        .unwrap();
+        (heard, finished)
+    }
+
+    #[test]
+    fn every_line_is_heard_the_last_without_its_end_too() {
+        let (heard, finished) = lines("printf 'a\\nb'; sleep 0.1; printf 'c\\n\\nlast'; exit 3", None);
+        assert_eq!(heard, ["a", "bc", "", "last"]);
+        assert_eq!(finished.status.code(), Some(3));
+        assert!(!finished.interrupted && finished.signal().is_none());
+    }
+
+    #[test]
+    fn nothing_can_be_typed_into_a_child_with_or_without_the_gate() {
+        let script = "cat; readlink /proc/self/fd/0 2>/dev/null || echo /dev/null";
+        assert_eq!(lines(script, None).0, ["/dev/null"]);
+        assert_eq!(lines(script, Some(&mut |_| Ok(()))).0, ["/dev/null"]);
+    }
+
+    #[test]
+    fn a_signal_is_told() {
+        assert_eq!(lines("kill -9 $$", None).1.signal(), Some(9));
+    }
+
+    #[test]
+    fn the_gate_keeps_names_that_are_no_shell_names() {
+        assert!(is_shell_name(OsStr::new("TF_VAR_a_b1")));
+        for odd in ["TF_VAR_a-b", "1a", "", "a.b"] {
+            assert!(!is_shell_name(OsStr::new(odd)), "{odd}");
+        }
+    }
+}

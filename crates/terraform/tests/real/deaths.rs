@@ -11,7 +11,7 @@ use rollback_terraform::{
     local_state, output_is_held,
 };
 
-use crate::support::{Stack, terraform, until};
+use crate::support::{Stack, StateServer, terraform, until};
 
 /// Two objects, one after the other; the first takes its time.
 const SLOW: &str = r#"
@@ -150,22 +150,39 @@ fn a_killed_terraform_is_reported_and_what_it_began_is_known() {
     assert_eq!(logged.summary.unfinished(), ["terraform_data.slow create"]);
 }
 
+/// A terminal sends Ctrl-C to the whole process group. The second one would come while terraform saves the state, and it would
+/// give that up.
 #[test]
 fn one_interrupt_is_passed_on_however_many_come() {
-    let Some(stack) = planned() else { return };
+    let server = StateServer::start();
+    let Some(stack) = Stack::new(&format!("{}{SLOW}", server.block())) else {
+        return;
+    };
+    let stack = stack.init();
+    stack.folder.plan_silently(&PlanOptions::default()).unwrap();
+    server.served.lock().unwrap().slow_writes = Duration::from_millis(1500);
     let mut parent = helper("apply", stack.place.path());
     assert!(until(|| stack.path("started").exists()));
-    for _ in 0..3 {
-        signal(parent.id(), "-INT");
-        std::thread::sleep(Duration::from_millis(100));
+    for _ in 0..5 {
+        let group = format!("-{}", parent.id());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", "--", &group])
+                .status()
+                .unwrap()
+                .success()
+        );
+        std::thread::sleep(Duration::from_millis(200));
     }
     parent.wait().unwrap();
     assert_eq!(stack.read("outcome"), "interrupted after 1");
     // Terraform stopped in order: the state is there, with what it had begun, and unlocked.
-    assert_eq!(stack.state()["resources"].as_array().unwrap().len(), 1);
-    assert!(local_state::holder(&stack.path("terraform.tfstate")).is_none());
-    let record = journal(&stack);
-    assert!(!record.is_alive());
+    let served = server.served.lock().unwrap();
+    let state: serde_json::Value = serde_json::from_slice(served.state.as_ref().unwrap()).unwrap();
+    assert_eq!(state["resources"].as_array().unwrap().len(), 1);
+    assert!(served.lock.is_none());
+    assert!(!stack.path("errored.tfstate").exists());
+    assert!(!journal(&stack).is_alive());
 }
 
 #[test]

@@ -67,6 +67,11 @@ fn a_foreign_or_older_one_is_not_pushed() {
     );
     assert!(stack.path("errored.tfstate").exists());
     state["lineage"] = "other".into();
+    stack.write("errored.tfstate", &state.to_string());
+    assert!(matches!(
+        stack.folder.push_errored_state(),
+        Err(TerraformError::LineageMismatch { .. })
+    ));
     state["serial"] = 99.into();
     stack.write("errored.tfstate", &state.to_string());
     assert!(matches!(

@@ -101,6 +101,8 @@ pub struct Served {
     pub posts: usize,
     /// Answer writes with 500.
     pub refuse_writes: bool,
+    /// How long a write takes.
+    pub slow_writes: Duration,
     /// Answer everything with 401.
     pub refuse_all: bool,
 }
@@ -155,6 +157,10 @@ fn answer(stream: TcpStream, served: &Mutex<Served>) -> Option<()> {
             .unwrap_or(0);
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
+        if method == "POST" {
+            let pause = served.lock().unwrap().slow_writes;
+            std::thread::sleep(pause);
+        }
         let (status, reply) = decide(&method, body, &mut served.lock().unwrap());
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", reply.len());
         (&stream).write_all(&[head.as_bytes(), &reply].concat()).ok()?;
