@@ -273,14 +273,14 @@ fn verify(
     targets: &[String],
     journal: &mut Journal<'_>,
 ) -> Result<Left> {
-    let plan = work.plan(context, stack, targets).map_err(|error| {
+    let plan = work.plan_what_is_left(context, stack, targets).map_err(|error| {
         error
             .during(format!("stack {}: applied, but it could not be verified", stack.name))
             .kind(Kind::Halfway)
     })?;
     let left: Vec<_> = plan
-        .resource_changes
         .iter()
+        .flat_map(|plan| &plan.resource_changes)
         .filter(|change| !change.is_untouched() && !change.reads())
         .collect();
     journal.append(Event::Verified {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rollback_release::{Release, ReleaseId, ReleaseKind, Salt, Version, write_stack};
 use rollback_repository::CommitId;
 use rollback_state::State;
+use rollback_terraform::LocalState;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -235,6 +236,7 @@ fn start(
         result: None,
     };
     let _locks = lock(context, &id)?;
+    nobody_applies(context)?;
     let runs = Runs::new(context.store.as_ref(), &context.project);
     let version = runs.create(&run)?;
     let journal = Journal::open(context.store.as_ref(), &context.project, &id)?;
@@ -251,6 +253,18 @@ fn start(
     })?;
     let result = drive.go(target, approver, false);
     drive.end(result)
+}
+
+/// Whether somebody's terraform works on a local state right now: better said before an hour of planning than after.
+fn nobody_applies(context: &Context) -> Result<()> {
+    for stack in &context.stacks {
+        if let Some(path) = Live::locate(context, stack)?.filter(|path| path.exists()) {
+            drop(LocalState::lock(&path, "infra-rollback").map_err(|error| {
+                crate::terraform_error(error).during(format!("stack {}: its state is in use", stack.name))
+            })?);
+        }
+    }
+    Ok(())
 }
 
 fn lock<'c>(context: &'c Context, run: &str) -> Result<Locks<'c>> {
@@ -595,7 +609,18 @@ impl Drive<'_> {
     fn record_result(&mut self, target: &Target, folder: &std::path::Path) -> Result<()> {
         let context = self.context;
         let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
-        let mut release = Release::new(target.commit.as_str(), context.actor.clone());
+        // What only some objects went back to is not what is deployed now.
+        let partial = !self.run.targets.is_empty();
+        let from = self.run.stacks.first().map(|part| part.from_commit.clone());
+        let commit = from.filter(|_| partial).unwrap_or_else(|| target.commit.to_string());
+        let mut release = Release::new(commit, context.actor.clone());
+        let before = match (partial, &self.run.backup) {
+            (true, Some(backup)) => match backup.parse::<ReleaseId>() {
+                Ok(id) => Some(context.catalogue().get(&id)?),
+                Err(_) => None,
+            },
+            _ => None,
+        };
         release.kind = ReleaseKind::Result {
             run: self.run.id.clone(),
         };
@@ -606,9 +631,13 @@ impl Drive<'_> {
             };
             context.observer.stage(&part.stack, Stage::Recording);
             let live = Live::read(context, known)?;
-            let record = match target.release_of(&part.stack) {
-                // Everything but the state is what the target's release has.
-                Some((_, record)) => {
+            let known_record = match &before {
+                Some(before) => before.stack(&part.stack),
+                None => target.release_of(&part.stack).map(|(_, record)| record),
+            };
+            let record = match known_record {
+                // Everything but the state is what that release has.
+                Some(record) => {
                     let mut record = record.clone();
                     record.state = live
                         .state()

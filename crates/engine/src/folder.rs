@@ -11,7 +11,7 @@ use rollback_release::StackRecord;
 use rollback_repository::CommitId;
 use rollback_state::State;
 use rollback_terraform::{
-    BackendConfig, Event, Folder, FolderOptions, InitOptions, OVERRIDE_FILE, Plan, PlanOptions, TerraformError,
+    BackendConfig, Event, Folder, FolderOptions, InitOptions, Plan, PlanOptions, PlanOutcome, TerraformError,
 };
 
 use crate::carry::{self, Carried};
@@ -169,6 +169,26 @@ impl WorkFolder {
     /// # Errors
     /// Terraform's own, each with what to do.
     pub fn plan(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<Plan> {
+        let outcome = self.plan_file_made(context, stack, targets)?;
+        self.folder.show_plan(&outcome.plan_file).map_err(terraform_error)
+    }
+
+    /// As [`WorkFolder::plan`]; none where there is nothing to do, which spares asking what.
+    ///
+    /// # Errors
+    /// As [`WorkFolder::plan`].
+    pub fn plan_what_is_left(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<Option<Plan>> {
+        let outcome = self.plan_file_made(context, stack, targets)?;
+        if !outcome.has_changes {
+            return Ok(None);
+        }
+        self.folder
+            .show_plan(&outcome.plan_file)
+            .map(Some)
+            .map_err(terraform_error)
+    }
+
+    fn plan_file_made(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<PlanOutcome> {
         match self.plan_once(context, stack, targets) {
             Err(
                 TerraformError::NeedsInit { .. }
@@ -192,7 +212,7 @@ impl WorkFolder {
         context: &Context,
         stack: &Stack,
         targets: &[String],
-    ) -> std::result::Result<Plan, TerraformError> {
+    ) -> std::result::Result<PlanOutcome, TerraformError> {
         // Without Terraform's lock: planning writes no state, and applying refuses a plan whose state has moved on.
         let options = PlanOptions {
             out: PLAN_FILE.into(),
@@ -200,10 +220,9 @@ impl WorkFolder {
             lock: false,
             ..PlanOptions::default()
         };
-        let outcome = self.folder.plan(&options, &mut |event: Event| {
+        self.folder.plan(&options, &mut |event: Event| {
             context.observer.terraform(&stack.name, &event)
-        })?;
-        self.folder.show_plan(&outcome.plan_file)
+        })
     }
 
     /// From now on Terraform works on the live state file through this folder: it writes through the link, into the
@@ -456,9 +475,4 @@ fn unlink_providers(root: &Path) {
     if path.is_symlink() {
         let _ = std::fs::remove_file(path);
     }
-}
-
-/// The override's name, for those who look into a folder.
-pub fn override_file(root: &Path) -> PathBuf {
-    root.join(OVERRIDE_FILE)
 }

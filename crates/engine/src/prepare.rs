@@ -15,6 +15,7 @@ use rollback_terraform::Plan;
 use sha2::{Digest, Sha256};
 
 use crate::carry::{self, Carried};
+use crate::closure;
 use crate::collect::in_dir;
 use crate::context::{Context, Stack};
 use crate::deployed::{self, Deployed};
@@ -130,7 +131,8 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         knowledge: &context.knowledge,
         secrets: &secrets,
     };
-    let inverse = compute(&input);
+    let mut inverse = compute(&input);
+    closure::restrict(&mut inverse, request.targets, &current, goal.state.as_ref());
     let states: Vec<&State> = std::iter::once(&current).chain(goal.state.as_ref()).collect();
     let redactor = Arc::new(Redactor::new(
         states,
@@ -143,7 +145,11 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         &goal.configuration,
     )?;
     let serial = next_serial(context, stack, &current)?;
-    let joined = join(&current, goal.state.as_ref(), &inverse, serial, &carried.rewrites)?;
+    let mut joined = join(&current, goal.state.as_ref(), &inverse, serial, &carried.rewrites)?;
+    if !joined.edited {
+        // Nothing is written then, so that the plan must be of the very bytes that are live.
+        joined.state = current.clone();
+    }
     warnings.extend(
         joined
             .unresolved

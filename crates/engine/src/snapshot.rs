@@ -1,10 +1,12 @@
 //! `snapshot`: HEAD and every stack's live state as one release.
 
-use rollback_config::FileTree;
-use rollback_release::{Release, Salt, write_stack};
+use std::collections::BTreeSet;
+
+use rollback_config::{Configuration, FileTree};
+use rollback_release::{Release, Salt, StackParts, write_stack};
 
 use crate::collect::{Downloaded, collect};
-use crate::context::Context;
+use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
 use crate::live::Live;
 use crate::observe::Stage;
@@ -65,6 +67,11 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
                 ));
             }
         }
+        for name in without_value(stack, &collected.configuration, &collected.parts) {
+            warnings.push(format!(
+                "variable {name} has no default and no value in Git: it came from -var or a prompt, and will be asked for at a rollback"
+            ));
+        }
         for variable in &collected.parts.variables {
             warnings.push(format!(
                 "variable {} comes from outside of Git; its value is not kept and will be asked for at a rollback",
@@ -94,6 +101,25 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
     }
     context.catalogue().commit(&release)?;
     Ok(Taken { release, warnings })
+}
+
+/// Required variables of the root module whose value comes from nowhere that a release can see.
+fn without_value(stack: &Stack, configuration: &Configuration, parts: &StackParts) -> Vec<String> {
+    let Some(root) = configuration.root() else {
+        return Vec::new();
+    };
+    let mut given: BTreeSet<String> = parts.variables.iter().map(|variable| variable.name.clone()).collect();
+    given.extend(stack.variables.iter().map(|(name, _)| name.clone()));
+    for file in &parts.variable_files {
+        if let Ok(values) = rollback_config::parse_variable_file(&file.path, &file.bytes) {
+            given.extend(values.into_iter().map(|(name, _)| name));
+        }
+    }
+    root.variables
+        .values()
+        .filter(|variable| variable.default.is_none() && !given.contains(&variable.name))
+        .map(|variable| variable.name.clone())
+        .collect()
 }
 
 /// A name means one commit for ever.

@@ -1,0 +1,65 @@
+//! `--target`: only the named objects and what they need, as Terraform's own `-target` drags it along.
+
+use std::collections::BTreeSet;
+
+use rollback_inverse::{Change, InversePlan};
+use rollback_state::{InstanceId, State};
+
+/// Leaves out of the plan every object that is neither named nor needed by one that is: it stays where and as it is.
+pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, target: Option<&State>) {
+    if targets.is_empty() {
+        return;
+    }
+    let mut wanted: BTreeSet<String> = targets.iter().cloned().collect();
+    loop {
+        let before = wanted.len();
+        let mut needed: Vec<String> = Vec::new();
+        for change in plan.changes.iter().filter(|change| is_wanted(change, &wanted)) {
+            if let Some(instance) = change.from.as_ref().and_then(|id| current.instance(id)) {
+                needed.extend(instance.dependencies(current));
+            }
+            if let (Some(state), Some(to)) = (target, &change.to)
+                && let Some(instance) = state.instance(&InstanceId {
+                    address: to.clone(),
+                    deposed: None,
+                })
+            {
+                needed.extend(instance.dependencies(state));
+            }
+        }
+        wanted.extend(needed);
+        if wanted.len() == before {
+            break;
+        }
+    }
+    plan.changes.retain(|change| is_wanted(change, &wanted));
+    let kept: BTreeSet<InstanceId> = plan.changes.iter().filter_map(|change| change.from.clone()).collect();
+    plan.orphaned_providers.retain(|orphan| kept.contains(&orphan.instance));
+}
+
+fn is_wanted(change: &Change, wanted: &BTreeSet<String>) -> bool {
+    let names = change.from.iter().map(|id| &id.address).chain(&change.to);
+    names.into_iter().any(|address| {
+        let (full, config) = (address.to_string(), address.resource.config().to_string());
+        wanted.iter().any(|wanted| covers(wanted, &full) || *wanted == config)
+    })
+}
+
+/// A resource covers its instances, a module what is in it.
+fn covers(wanted: &str, address: &str) -> bool {
+    address
+        .strip_prefix(wanted)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('[') || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_resource_covers_its_instances_and_nothing_else() {
+        assert!(covers("terraform_data.a", "terraform_data.a[0]"));
+        assert!(covers("module.m", "module.m.terraform_data.a"));
+        assert!(!covers("terraform_data.a", "terraform_data.ab"));
+    }
+}
