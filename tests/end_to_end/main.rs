@@ -1,0 +1,3 @@
+//! The tool from outside: real git, real terraform, one small world per test.
+
+mod refactors;

@@ -1,0 +1,71 @@
+//! Commands that run beside the test.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::ran::Ran;
+
+/// A command that was started and not waited for. When dropped, it and all that it started are killed.
+pub struct Background {
+    pub(crate) what: String,
+    pub(crate) child: Option<Child>,
+}
+
+impl Background {
+    pub fn pid(&self) -> i32 {
+        self.child
+            .as_ref()
+            .map_or(0, |child| i32::try_from(child.id()).unwrap_or(0))
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_none()))
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self) -> Ran {
+        let child = self.child.take().expect("it is waited for once");
+        let output = child.wait_with_output().expect("its output can be read");
+        Ran::new(self.what.clone(), output)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let group = self.pid();
+        if let Some(mut child) = self.child.take() {
+            kill_group(group);
+            let _ = child.wait();
+        }
+    }
+}
+
+/// `kill -9` of one process.
+pub fn kill(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// `kill -9` of a whole process group.
+pub fn kill_group(group: i32) {
+    if let Some(group) = Pid::from_raw(group) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// Waits up to a minute for something to come true.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_true() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,49 @@
+//! The harness of the end-to-end tests: a private world per test, in which the tool, git and terraform are run as a
+//! person would run them, and Terraform's own state is asked what happened.
+//!
+//! | variable | does |
+//! |---|---|
+//! | `INFRA_ROLLBACK_BIN` | tests this binary instead of building one (crash tests need a debug build) |
+//! | `INFRA_ROLLBACK_REQUIRE_TERRAFORM=1` | a missing terraform fails the tests instead of skipping them |
+//! | `INFRA_ROLLBACK_TEST_SCALE=10` | races, kills and crashes are tried ten times as often |
+//! | `INFRA_ROLLBACK_TEST_SEED=7` | the seed of what is drawn at random |
+
+// A test that fails or is skipped has nobody else to tell why.
+#![allow(clippy::print_stderr)]
+
+mod background;
+mod binary;
+mod chance;
+mod checks;
+mod live;
+mod ran;
+mod world;
+
+pub use background::{Background, kill, kill_group, wait_until};
+pub use binary::tool;
+pub use chance::{Chance, scale};
+pub use live::{Objects, StateFile, happened};
+pub use ran::Ran;
+pub use world::{Release, World};
+
+/// Runs a test in a world of its own; without terraform the test is skipped.
+pub fn scenario(test: impl FnOnce(World)) {
+    if World::can_exist() {
+        test(World::new());
+    }
+}
+
+/// A `terraform_data` resource with an input.
+pub fn data(name: &str, input: &str) -> String {
+    format!("resource \"terraform_data\" \"{name}\" {{\n  input = \"{input}\"\n}}\n")
+}
+
+/// A `moved` block.
+pub fn moved(from: &str, to: &str) -> String {
+    format!("moved {{\n  from = {from}\n  to   = {to}\n}}\n")
+}
+
+/// A `removed` block that lets go of an object without destroying it.
+pub fn forgotten(from: &str) -> String {
+    format!("removed {{\n  from = {from}\n  lifecycle {{\n    destroy = false\n  }}\n}}\n")
+}
