@@ -71,9 +71,9 @@ pub fn trace_forward_through(history: &[&Configuration], address: &Address) -> O
 type Place = (Vec<String>, Option<(Mode, String, String)>);
 
 /// Blocks followed one after the other, more than any chain has.
-const LONGEST_CHAIN: usize = 500;
+const LONGEST_CHAIN: usize = 400;
 /// Addresses tried for one trace; only blocks made to mislead lead to so many.
-const MOST_ADDRESSES: usize = 5_000;
+const MOST_ADDRESSES: usize = 500;
 
 struct Block<'c> {
     base: &'c [String],

@@ -412,7 +412,7 @@ fn blocks_made_to_mislead_end() {
     assert!(trace_back(&circle, None, &address("t.a")).is_some());
     assert_eq!(trace_forward(None, &circle, &address("t.a")), None);
     let mut text = String::new();
-    for index in 0..60 {
+    for index in 0..12 {
         text += &format!("module.a.module.x{index} -> module.a\nmodule.a.module.y{index} -> module.a\n");
     }
     let growing = configuration(&text, &[]);
