@@ -21,7 +21,8 @@ pub struct Arguments {
 #[derive(Clone, Debug, Args)]
 pub struct Global {
     /// The project's configuration (default: infra-rollback.toml at the top of the repository)
-    #[arg(long, global = true, value_name = "FILE")]
+    // Not global: `diff` has a --config of its own.
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where releases are kept: a folder (default: the embedded store under $INFRA_ROLLBACK_HOME)
     #[arg(long, global = true, value_name = "URL")]
@@ -125,10 +126,10 @@ pub struct DiffArguments {
     #[arg(value_name = "TO")]
     pub to: String,
     /// Only the objects in the states
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "only_config")]
     pub state: bool,
     /// Only the configuration, as a unified diff
-    #[arg(long)]
+    #[arg(long = "config", id = "only_config")]
     pub config: bool,
     /// A JSON Patch per changed object (secrets masked)
     #[arg(long)]
@@ -310,4 +311,20 @@ pub struct CheckArguments {
     /// The output of `terraform show -json PLANFILE`
     #[arg(value_name = "PLAN.json")]
     pub plan: PathBuf,
+}
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn both_meanings_of_config_are_understood() {
+        let parsed = Arguments::try_parse_from(["infra-rollback", "--config", "x.toml", "diff", "--config", "a", "b"]);
+        assert!(parsed.unwrap().global.config.is_some());
+    }
 }

@@ -110,7 +110,7 @@ fn actor() -> String {
     ]
     .iter()
     .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    named.unwrap_or_else(|| "unknown".to_owned())
+    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 /// The command as typed, values of variables left out.

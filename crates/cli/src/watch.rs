@@ -24,7 +24,6 @@ impl Watch {
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
                 bar.set_style(style);
             }
-            bar.enable_steady_tick(Duration::from_millis(120));
             bar
         } else {
             ProgressBar::hidden()
@@ -55,6 +54,10 @@ impl Observer for Watch {
         if let Ok(mut touched) = self.touched.lock() {
             *touched = 0;
         }
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
+        self.bar.enable_steady_tick(Duration::from_millis(120));
         self.bar.set_message(format!("{stack}: {}", stage.as_str()));
         tracing::info!(stack, stage = stage.as_str());
     }
@@ -106,5 +109,10 @@ impl Observer for Watch {
 
     fn warning(&self, message: &str) {
         self.say(Tone::Warning, &format!("! {message}"));
+    }
+
+    fn pause(&self) {
+        self.bar.disable_steady_tick();
+        self.bar.finish_and_clear();
     }
 }

@@ -215,7 +215,7 @@ fn apply(
     journal.append(Event::Applied {
         stack: stack.name.clone(),
         succeeded: outcome.is_complete(),
-        seconds: begun.elapsed().as_secs_f64(),
+        milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         summary: format!(
             "{} done, {} failed",
             outcome.summary.completed(),

@@ -210,6 +210,7 @@ fn start(
     if options.dry_run {
         let prepared = plan(context, target, &options.targets, false)?;
         let refusals = open_refusals(&prepared, &options.consent);
+        context.observer.pause();
         approver.show(&prepared, &refusals);
         let digest = digest_of(&prepared);
         return match refusals.is_empty() {
@@ -531,6 +532,7 @@ impl Drive<'_> {
     /// Lets every guard speak; what no one says yes to refuses the run.
     fn guard(&mut self, prepared: &[Prepared], approver: &dyn Approver) -> Result<()> {
         let open = open_refusals(prepared, &self.run.consent);
+        self.context.observer.pause();
         approver.show(prepared, &open);
         let mut left = Vec::new();
         for refusal in open {
@@ -703,6 +705,9 @@ impl Drive<'_> {
                 let hint = format!("`infra-rollback resume {}` goes on when the cause is gone", self.run.id);
                 let undo = format!("`infra-rollback undo {}` goes back to before it", self.run.id);
                 error.kind(Kind::Halfway).hint(hint).hint(undo)
+            }
+            Status::Failed | Status::Refused if !error.message.contains("nothing was changed") => {
+                error.hint("nothing was changed")
             }
             _ => error,
         })

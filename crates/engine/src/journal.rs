@@ -57,7 +57,8 @@ pub enum Event {
     Applied {
         stack: String,
         succeeded: bool,
-        seconds: f64,
+        /// An integer: serde_json's exact numbers do not survive a flattened enum otherwise.
+        milliseconds: u64,
         summary: String,
     },
     /// A state that Terraform could not store was found and stored.

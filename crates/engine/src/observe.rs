@@ -42,6 +42,8 @@ pub trait Observer {
     fn stage(&self, stack: &str, stage: Stage);
     fn terraform(&self, stack: &str, event: &Event);
     fn warning(&self, message: &str);
+    /// A person is about to be shown something, or asked: nothing may move meanwhile.
+    fn pause(&self);
 }
 
 /// Nobody watches.
@@ -51,4 +53,5 @@ impl Observer for Unwatched {
     fn stage(&self, _: &str, _: Stage) {}
     fn terraform(&self, _: &str, _: &Event) {}
     fn warning(&self, _: &str) {}
+    fn pause(&self) {}
 }

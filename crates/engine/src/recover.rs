@@ -46,7 +46,7 @@ pub fn stack(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Res
         journal.append(Event::Applied {
             stack: stack.name.clone(),
             succeeded,
-            seconds: 0.0,
+            milliseconds: 0,
             summary,
         })?;
     }
