@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let knowledge = Knowledge::built_in();
     let start = Instant::now();
     let (current, target) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| State::parse(target));
+        let other = scope.spawn(|| State::parse(target).map_err(Box::new));
         (State::parse(current), other.join().expect("parsing does not panic"))
     });
     let (current, target) = (current?, target?);

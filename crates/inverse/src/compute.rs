@@ -89,24 +89,36 @@ fn warnings(input: &Input<'_>) -> Vec<String> {
 /// Objects that the target's provider may refuse to read even to destroy them.
 fn schema_warnings(input: &Input<'_>, pairing: &Pairing<'_>) -> Vec<String> {
     let Some(target) = input.target else { return Vec::new() };
-    let mut newest: HashMap<&str, u64> = HashMap::new();
+    let mut newest: HashMap<&str, Option<u64>> = HashMap::new();
+    for instance in pairing
+        .added
+        .iter()
+        .chain(&pairing.deposed)
+        .filter(|instance| instance.schema_version() > 0)
+    {
+        newest.insert(instance.address().resource.kind.as_str(), None);
+    }
+    if newest.is_empty() {
+        return Vec::new();
+    }
     for instance in target.instances() {
-        let version = newest.entry(instance.address().resource.kind.as_str()).or_default();
-        *version = (*version).max(instance.schema_version());
+        if let Some(version) = newest.get_mut(instance.address().resource.kind.as_str()) {
+            *version = (*version).max(Some(instance.schema_version()));
+        }
     }
     pairing
         .added
         .iter()
         .chain(&pairing.deposed)
         .filter_map(|instance| {
-            let then = *newest.get(instance.address().resource.kind.as_str())?;
+            let kind = instance.address().resource.kind.as_str();
+            let then = newest.get(kind).copied().flatten()?;
             let now = instance.schema_version();
             (now > then).then(|| {
                 format!(
-                    "{} was written by a newer provider (schema version {now}; the target's {}: {then}): the target's \
+                    "{} was written by a newer provider (schema version {now}; the target's {kind}: {then}): the target's \
                      provider may refuse to read it.",
-                    instance.id(),
-                    instance.address().resource.kind
+                    instance.id()
                 )
             })
         })

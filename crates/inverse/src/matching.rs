@@ -148,7 +148,7 @@ impl<'a> Matcher<'a> {
 
     /// The same id of the same type of the same provider, once in each state.
     fn by_provider(&mut self) {
-        let mut groups: HashMap<(&str, String, String), Group> = HashMap::new();
+        let mut groups: HashMap<(&str, &str, String), Group> = HashMap::new();
         for (position, instance) in self.pairing.gone.iter().enumerate() {
             if let Some(identifier) = instance.identifier(self.target) {
                 groups
@@ -281,13 +281,13 @@ fn kind(instance: &Instance) -> &str {
     &instance.address().resource.kind
 }
 
-/// The provider's source, one name for Terraform's and OpenTofu's registry.
-pub(crate) fn source(instance: &Instance) -> String {
+/// The provider's source, one name for Terraform's and OpenTofu's registry: `hashicorp/aws`.
+fn source(instance: &Instance) -> &str {
     let name = provider_name(instance.provider());
-    match name.strip_prefix("registry.opentofu.org/") {
-        Some(rest) => format!("registry.terraform.io/{rest}"),
-        None => name.to_string(),
-    }
+    ["registry.terraform.io/", "registry.opentofu.org/"]
+        .iter()
+        .find_map(|registry| name.strip_prefix(registry))
+        .unwrap_or(name)
 }
 
 /// Attributes that say which object it is, beside the id.

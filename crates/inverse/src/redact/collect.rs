@@ -107,7 +107,8 @@ impl Secrets {
 pub(super) fn collect(state: &State, schema: &Schema) -> Secrets {
     let mut secrets = Secrets::default();
     for instance in state.instances() {
-        secrets.add_marked(state, instance, schema);
+        secrets.add_known(state, instance, schema);
+        secrets.add_marked(state, instance);
     }
     secrets.add_outputs(state);
     // One pass over everything is faster than one for each object.
@@ -120,10 +121,11 @@ pub(super) fn collect(state: &State, schema: &Schema) -> Secrets {
 pub(super) fn collect_rest<'i>(state: &State, rest: impl Iterator<Item = &'i Instance>, schema: &Schema) -> Secrets {
     let mut secrets = Secrets::default();
     for instance in state.instances() {
-        secrets.add_marked(state, instance, schema);
+        secrets.add_marked(state, instance);
     }
     secrets.add_outputs(state);
     for instance in rest {
+        secrets.add_known(state, instance, schema);
         if let Some(attributes) = instance.attributes_raw(state) {
             collect_named(attributes, &mut secrets);
         }
@@ -132,16 +134,20 @@ pub(super) fn collect_rest<'i>(state: &State, rest: impl Iterator<Item = &'i Ins
 }
 
 impl Secrets {
-    /// What the state marks as sensitive, and what the knowledge of the type does.
-    fn add_marked(&mut self, state: &State, instance: &Instance, schema: &Schema) {
-        let kind = instance.address().resource.kind.as_str();
-        if let Some(names) = schema.get(kind) {
-            for name in names {
-                if let Some(text) = instance.string_attribute(state, name) {
-                    self.add_text(&text);
-                }
+    /// What the knowledge of the type calls sensitive. What its name gives away is found by that.
+    fn add_known(&mut self, state: &State, instance: &Instance, schema: &Schema) {
+        let Some(names) = schema.get(instance.address().resource.kind.as_str()) else {
+            return;
+        };
+        for name in names.iter().filter(|name| !is_secret_name(name)) {
+            if let Some(text) = instance.string_attribute(state, name) {
+                self.add_text(&text);
             }
         }
+    }
+
+    /// What the state marks as sensitive.
+    fn add_marked(&mut self, state: &State, instance: &Instance) {
         let paths = instance.sensitive_paths(state);
         if !paths.is_empty() {
             self.add_at(&PathTree::new(&paths), &Value::Object(instance.attributes(state)));

@@ -69,7 +69,7 @@ fn fresh(numbers: &mut Numbers, count: &mut usize) -> Object {
         "arn".into(),
         format!("arn:aws:x:us-east-1:123456789012:{kind}/{id}").into(),
     );
-    for filler in 0..24 {
+    for filler in 0..14 {
         attributes.insert(
             format!("attribute_{filler:02}"),
             match filler % 4 {
