@@ -272,6 +272,10 @@ fn stale_blocks_stay_out_of_the_way() {
     let mut both = configuration("r a", &[]);
     both.modules.get_mut(&Vec::new()).unwrap().moved = old.root().unwrap().moved.clone();
     follows(&both, &old, &[("t.a", "t.b")]);
+    // Where nobody can know the keys, a block that was applied long ago is not applied again.
+    let keyed = configuration("r n|for_each = var.x\nt.n[\"x\"] -> t.n[\"y\"]", &[]);
+    let back = trace_back(&keyed, Some(&keyed), &address("t.n[\"y\"]"));
+    assert_eq!(back, Some(address("t.n[\"y\"]")));
     // A stale block whose source was not declared either says nothing of a new resource.
     let mut neither = configuration("r other", &[]);
     neither.modules.get_mut(&Vec::new()).unwrap().moved = old.root().unwrap().moved.clone();
