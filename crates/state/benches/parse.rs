@@ -40,7 +40,11 @@ fn generated() -> String {
             write!(text, "{comma}\n        {{\n          \"index_key\": {index},\n          \"schema_version\": 1,\n          \"attributes\": {{").unwrap();
             let id = next();
             write!(text, "\n            \"ami\": \"ami-{:08x}\",", id as u32).unwrap();
-            write!(text, "\n            \"arn\": \"arn:aws:ec2:us-east-1:123456789012:instance/i-{id:017x}\",").unwrap();
+            write!(
+                text,
+                "\n            \"arn\": \"arn:aws:ec2:us-east-1:123456789012:instance/i-{id:017x}\","
+            )
+            .unwrap();
             for number in 0..14 {
                 let indent = "\n            ";
                 match next() % 7 {
@@ -70,7 +74,10 @@ fn generated() -> String {
 /// Parse (and with it index), and every identifier.
 fn read(bytes: Vec<u8>) -> usize {
     let state = State::parse(bytes).expect("the generated state is one");
-    state.instances().map(|instance| instance.identifier(&state).map_or(0, |id| id.len())).sum()
+    state
+        .instances()
+        .map(|instance| instance.identifier(&state).map_or(0, |id| id.len()))
+        .sum()
 }
 
 fn sonic(bytes: &[u8]) -> sonic_rs::Value {

@@ -180,9 +180,9 @@ impl Instance {
         let text = state.text();
         let mut found = None;
         let mut scanner = Scanner::at(text, self.attributes?.start(), 0);
-        let outcome = scanner.object(|scanner, _, key| {
+        let outcome = scanner.object(|scanner, key| {
             let value = scanner.value()?;
-            if key == name {
+            if key.is(text, name) {
                 found = Some(value);
             }
             Ok(())

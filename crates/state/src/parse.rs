@@ -233,6 +233,8 @@ struct Reader<'b> {
     found: Document,
     /// The module path read last: resources of one module stand together.
     module: (Span, ModulePath),
+    /// The provider read last, and all of them.
+    provider: (Span, Arc<str>),
     providers: HashMap<&'b str, Arc<str>>,
     seen_in_resource: Seen<'b>,
     seen_in_instance: Seen<'b>,
@@ -259,6 +261,7 @@ impl<'b> Reader<'b> {
             text,
             found: Document::default(),
             module: (Span::default(), ModulePath::root()),
+            provider: (Span::default(), Arc::from("")),
             providers: HashMap::new(),
             seen_in_resource: Seen::default(),
             seen_in_instance: Seen::default(),
@@ -278,8 +281,9 @@ impl<'b> Reader<'b> {
         // Terraform writes the version first, so that everything else is read in the same pass; where it comes
         // later, resources and outputs are read again once it is known.
         let mut known = false;
-        self.found.root = scanner.object(|scanner, key_span, key| {
-            seen.note(context, key_span, &key)?;
+        self.found.root = scanner.object(|scanner, quoted| {
+            let key = quoted.decode(scanner.text());
+            seen.note(context, quoted.span, &key)?;
             let start = scanner.position();
             match &*key {
                 "version" => {
@@ -404,18 +408,20 @@ impl<'b> Reader<'b> {
             return Ok(());
         }
         let mut seen = Seen::default();
-        scanner.object(|scanner, key_span, key| {
+        scanner.object(|scanner, quoted| {
+            let key = quoted.decode(scanner.text());
             let name = key.to_string();
             let context = Context::output(&name);
-            seen.note(Context::OUTPUTS, key_span, &key)?;
+            seen.note(Context::OUTPUTS, quoted.span, &key)?;
             if scanner.token() != b'{' {
                 return Err(fields::wrong_type(scanner, Context::OUTPUTS, &name, "an object"));
             }
             let start = scanner.position();
             let (mut value, mut kind, mut sensitive) = (None, None, false);
             let mut seen = Seen::default();
-            scanner.object(|scanner, key_span, key| {
-                seen.note(context, key_span, &key)?;
+            scanner.object(|scanner, quoted| {
+                let key = quoted.decode(scanner.text());
+                seen.note(context, quoted.span, &key)?;
                 match &*key {
                     "sensitive" => sensitive = boolean(scanner, context, "sensitive")?.unwrap_or(false),
                     "value" => value = Some(scanner.value()?),

@@ -24,7 +24,10 @@ fn keys_are_quoted_as_terraform_quotes_them() {
         ("100% $5", r#"["100% $5"]"#),
         ("é中😀\u{301}x", "[\"é中😀\u{301}x\"]"),
         ("\u{1b}\u{7f}\u{a0}\u{ad}", r#"["\u001b\u007f\u00a0\u00ad"]"#),
-        ("\u{200b}\u{2028}\u{feff}\u{e0001}", r#"["\u200b\u2028\ufeff\U000e0001"]"#),
+        (
+            "\u{200b}\u{2028}\u{feff}\u{e0001}",
+            r#"["\u200b\u2028\ufeff\U000e0001"]"#,
+        ),
         // Assigned in Unicode 16: not yet known to Terraform.
         ("\u{1c89}", r#"["\u1c89"]"#),
     ] {
@@ -36,17 +39,28 @@ fn keys_are_quoted_as_terraform_quotes_them() {
 
 #[test]
 fn addresses_are_read() {
-    let address: Address = "module.a[\"x.y\"].module.b[0].data.aws_vpc.main[\"k\"]".parse().unwrap();
+    let address: Address = "module.a[\"x.y\"].module.b[0].data.aws_vpc.main[\"k\"]"
+        .parse()
+        .unwrap();
     assert_eq!(address.resource.module.config_path(), ["a", "b"]);
-    assert_eq!(address.resource.config().to_string(), "module.a.module.b.data.aws_vpc.main");
+    assert_eq!(
+        address.resource.config().to_string(),
+        "module.a.module.b.data.aws_vpc.main"
+    );
     assert_eq!(address.resource.mode, Mode::Data);
-    assert_eq!((address.resource.kind.as_str(), address.resource.name.as_str()), ("aws_vpc", "main"));
+    assert_eq!(
+        (address.resource.kind.as_str(), address.resource.name.as_str()),
+        ("aws_vpc", "main")
+    );
     assert_eq!(address.key, Some(Key::Str("k".to_owned())));
     let id: InstanceId = "a.b[\" (deposed 01234567)\"] (deposed 0123abcd)".parse().unwrap();
     assert_eq!(id.deposed.as_deref(), Some("0123abcd"));
     assert_eq!(id.to_string(), "a.b[\" (deposed 01234567)\"] (deposed 0123abcd)");
     assert_eq!("".parse::<ModulePath>().unwrap(), ModulePath::root());
-    assert_eq!("module.module.module.x".parse::<ModulePath>().unwrap().config_path(), ["module", "x"]);
+    assert_eq!(
+        "module.module.module.x".parse::<ModulePath>().unwrap().config_path(),
+        ["module", "x"]
+    );
     let resource: ResourceAddress = "module.a.t.n".parse().unwrap();
     assert_eq!(resource.to_string(), "module.a.t.n");
 }
@@ -132,10 +146,20 @@ fn id() -> impl Strategy<Value = InstanceId> {
     let step = (name, key()).prop_map(|(name, key)| ModuleStep { name, key });
     let module = proptest::collection::vec(step, 0..4).prop_map(ModulePath);
     let mode = prop_oneof![Just(Mode::Managed), Just(Mode::Data)];
-    let kind = name.prop_filter("words with a meaning of their own", |kind| kind != "data" && kind != "module");
+    let kind = name.prop_filter("words with a meaning of their own", |kind| {
+        kind != "data" && kind != "module"
+    });
     (module, mode, kind, name, key(), proptest::option::of("[0-9a-f]{8}")).prop_map(
         |(module, mode, kind, name, key, deposed)| InstanceId {
-            address: Address { resource: ResourceAddress { module, mode, kind, name }, key },
+            address: Address {
+                resource: ResourceAddress {
+                    module,
+                    mode,
+                    kind,
+                    name,
+                },
+                key,
+            },
             deposed,
         },
     )

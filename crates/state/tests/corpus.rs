@@ -24,13 +24,22 @@ fn counted(bytes: &[u8]) -> Option<(usize, usize, usize)> {
     (value["version"].as_u64() == Some(4)).then_some(())?;
     let empty = Vec::new();
     let resources = value["resources"].as_array().unwrap_or(&empty);
-    let instances = resources.iter().map(|resource| resource["instances"].as_array().map_or(0, Vec::len)).sum();
-    Some((resources.len(), instances, value["outputs"].as_object().map_or(0, |outputs| outputs.len())))
+    let instances = resources
+        .iter()
+        .map(|resource| resource["instances"].as_array().map_or(0, Vec::len))
+        .sum();
+    Some((
+        resources.len(),
+        instances,
+        value["outputs"].as_object().map_or(0, |outputs| outputs.len()),
+    ))
 }
 
 #[test]
 fn every_state_of_the_corpus() {
-    let Some(folder) = std::env::var_os("INFRA_ROLLBACK_CORPUS") else { return };
+    let Some(folder) = std::env::var_os("INFRA_ROLLBACK_CORPUS") else {
+        return;
+    };
     let mut paths = Vec::new();
     files(Path::new(&folder), &mut paths);
     paths.sort();
@@ -75,8 +84,17 @@ fn check(state: &State, bytes: &[u8], path: &Path) {
     let raw = value["resources"].as_array().into_iter().flatten();
     let raw = raw.flat_map(|resource| resource["instances"].as_array().into_iter().flatten());
     for (instance, raw) in state.instances().zip(raw) {
-        let attributes = if raw["attributes"].is_object() { &raw["attributes"] } else { &raw["attributes_flat"] };
-        assert_eq!(attributes.as_object().cloned().unwrap_or_default(), instance.attributes(state), "{}", path.display());
+        let attributes = if raw["attributes"].is_object() {
+            &raw["attributes"]
+        } else {
+            &raw["attributes_flat"]
+        };
+        assert_eq!(
+            attributes.as_object().cloned().unwrap_or_default(),
+            instance.attributes(state),
+            "{}",
+            path.display()
+        );
         if let Value::String(id) = &attributes["id"] {
             assert_eq!(instance.identifier(state).as_ref(), Some(id));
         }
@@ -87,12 +105,18 @@ fn check(state: &State, bytes: &[u8], path: &Path) {
         return;
     }
     for instance in state.instances() {
-        let to: Address = format!("module.moved[\"${{x}}\"].{}", instance.address()).replace("${", "$${").parse().unwrap();
+        let to: Address = format!("module.moved[\"${{x}}\"].{}", instance.address())
+            .replace("${", "$${")
+            .parse()
+            .unwrap();
         let mut editor = state.edit();
         editor.move_to(instance.id(), &to).unwrap();
         let moved = editor.finish().unwrap();
         assert_eq!(moved.instance_count(), state.instance_count());
-        let target = rollback_state::InstanceId { address: to, deposed: instance.deposed().map(str::to_owned) };
+        let target = rollback_state::InstanceId {
+            address: to,
+            deposed: instance.deposed().map(str::to_owned),
+        };
         let there = moved.instance(&target).unwrap();
         assert_eq!(there.attributes_raw(&moved), instance.attributes_raw(state));
         assert_eq!(there.provider(), instance.provider());
@@ -104,14 +128,16 @@ fn check(state: &State, bytes: &[u8], path: &Path) {
     }
 }
 
-/// Every object with its resource's header, sorted: entries of one resource may have been joined.
+/// Every object with what its resource is about, sorted: entries of one resource may have been joined.
 fn objects(state: &Value) -> Vec<String> {
     let mut objects = Vec::new();
     for resource in state["resources"].as_array().into_iter().flatten() {
-        let mut header = resource.clone();
-        header["instances"] = Value::Null;
+        let header: Vec<&Value> = ["module", "mode", "type", "name", "provider"]
+            .iter()
+            .map(|field| &resource[*field])
+            .collect();
         for instance in resource["instances"].as_array().into_iter().flatten() {
-            objects.push(format!("{header} {instance}"));
+            objects.push(format!("{header:?} {instance}"));
         }
     }
     objects.sort();

@@ -67,13 +67,21 @@ fn document() -> impl Strategy<Value = Document> {
         proptest::collection::vec(any::<bool>(), 9),
         proptest::collection::vec(proptest::collection::vec(any::<Index>(), 0..3), 9),
     )
-        .prop_map(|(ids, layout, tainted, depends)| Document { ids, layout, tainted, depends })
+        .prop_map(|(ids, layout, tainted, depends)| Document {
+            ids,
+            layout,
+            tainted,
+            depends,
+        })
 }
 
 /// Writes the document; the prefix keeps the ids of two states apart.
 fn write(document: &Document, prefix: &str) -> State {
-    let configurations: Vec<String> =
-        document.ids.iter().map(|(address, _)| address.resource.config().to_string()).collect();
+    let configurations: Vec<String> = document
+        .ids
+        .iter()
+        .map(|(address, _)| address.resource.config().to_string())
+        .collect();
     let mut entries: Vec<Value> = Vec::new();
     let mut last = None;
     for (index, (address, deposed)) in document.ids.iter().enumerate() {
@@ -100,16 +108,25 @@ fn write(document: &Document, prefix: &str) -> State {
         }
         instance["schema_version"] = json!(0);
         instance["attributes"] = json!({"id": format!("{prefix}{index}"), "list": [1, {}, []], "text": "\u{2028}ä"});
-        let depends: Vec<&String> =
-            document.depends[index].iter().map(|depends| depends.get(&configurations)).collect();
+        let depends: Vec<&String> = document.depends[index]
+            .iter()
+            .map(|depends| depends.get(&configurations))
+            .collect();
         instance["dependencies"] = json!(depends);
-        entries.last_mut().unwrap()["instances"].as_array_mut().unwrap().push(instance);
+        entries.last_mut().unwrap()["instances"]
+            .as_array_mut()
+            .unwrap()
+            .push(instance);
     }
-    let state = json!({"version": 4, "serial": 1, "lineage": "l", "outputs": {}, "resources": entries, "x": [1, {"y": null}]});
+    let state =
+        json!({"version": 4, "serial": 1, "lineage": "l", "outputs": {}, "resources": entries, "x": [1, {"y": null}]});
     let text = match document.layout {
         0 => serde_json::to_string(&state).unwrap(),
         1 => format!("{}\n", serde_json::to_string_pretty(&state).unwrap()),
-        _ => serde_json::to_string_pretty(&state).unwrap().replace("  ", "\t").replace('\n', "\r\n"),
+        _ => serde_json::to_string_pretty(&state)
+            .unwrap()
+            .replace("  ", "\t")
+            .replace('\n', "\r\n"),
     };
     State::parse(text).unwrap()
 }
@@ -120,14 +137,22 @@ fn model(state: &State) -> Model {
     let mut model = Model::new();
     for resource in value["resources"].as_array().unwrap() {
         for instance in resource["instances"].as_array().unwrap() {
-            let module = resource["module"].as_str().map(|module| format!("{module}.")).unwrap_or_default();
+            let module = resource["module"]
+                .as_str()
+                .map(|module| format!("{module}."))
+                .unwrap_or_default();
             let key = match &instance["index_key"] {
                 Value::Null => String::new(),
                 Value::String(text) => rollback_state::Key::Str(text.clone()).to_string(),
                 number => format!("[{number}]"),
             };
-            let deposed = instance["deposed"].as_str().map(|key| format!(" (deposed {key})")).unwrap_or_default();
-            let id = format!("{module}t.{}{key}{deposed}", resource["name"].as_str().unwrap()).parse().unwrap();
+            let deposed = instance["deposed"]
+                .as_str()
+                .map(|key| format!(" (deposed {key})"))
+                .unwrap_or_default();
+            let id = format!("{module}t.{}{key}{deposed}", resource["name"].as_str().unwrap())
+                .parse()
+                .unwrap();
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let object = Object {
                 provider: text(&resource["provider"]),
@@ -160,7 +185,10 @@ fn expected(before: &Model, wishes: &BTreeMap<InstanceId, Wish>, grafts: &[(Inst
         let wish = wishes.get(id).unwrap_or(&default);
         if !wish.removed {
             let to = wish.to.as_ref().unwrap_or(&id.address).resource.config().to_string();
-            renames.entry(id.address.resource.config().to_string()).or_default().insert(to);
+            renames
+                .entry(id.address.resource.config().to_string())
+                .or_default()
+                .insert(to);
         }
     }
     let rename = |dependency: &String| match renames.get(dependency) {
@@ -174,13 +202,28 @@ fn expected(before: &Model, wishes: &BTreeMap<InstanceId, Wish>, grafts: &[(Inst
             continue;
         }
         let mut object = match &wish.body {
-            Some(body) => Object { provider: object.provider.clone(), ..body.clone() },
-            None => Object { dependencies: object.dependencies.iter().map(rename).collect(), ..object.clone() },
+            Some(body) => Object {
+                provider: object.provider.clone(),
+                ..body.clone()
+            },
+            None => Object {
+                dependencies: object.dependencies.iter().map(rename).collect(),
+                ..object.clone()
+            },
         };
         object.tainted = wish.tainted.unwrap_or(object.tainted);
         object.provider = wish.provider.clone().unwrap_or(object.provider);
         let address = wish.to.clone().unwrap_or_else(|| id.address.clone());
-        if after.insert(InstanceId { address, deposed: id.deposed.clone() }, object).is_some() {
+        if after
+            .insert(
+                InstanceId {
+                    address,
+                    deposed: id.deposed.clone(),
+                },
+                object,
+            )
+            .is_some()
+        {
             return None;
         }
     }
@@ -283,7 +326,8 @@ fn untouched_bytes_are_the_same(before: &State, after: &State, wishes: &BTreeMap
     let empty = Wish::default();
     for instance in before.instances() {
         let wish = wishes.get(instance.id()).unwrap_or(&empty);
-        if wish.removed || wish.to.is_some() || wish.body.is_some() || wish.provider.is_some() || wish.tainted.is_some() {
+        if wish.removed || wish.to.is_some() || wish.body.is_some() || wish.provider.is_some() || wish.tainted.is_some()
+        {
             continue;
         }
         let same = after.instance(instance.id()).unwrap();

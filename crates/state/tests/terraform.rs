@@ -49,7 +49,9 @@ fn with_keys(keys: &[String], modules: usize) -> Vec<u8> {
         .take(modules)
         .filter(|key| !key.is_empty())
         .map(|key| {
-            let module: Address = format!("module.m{}.t.n", rollback_state::Key::Str(key.clone())).parse().unwrap();
+            let module: Address = format!("module.m{}.t.n", rollback_state::Key::Str(key.clone()))
+                .parse()
+                .unwrap();
             serde_json::json!({
                 "module": module.resource.module.to_string(), "mode": "data", "type": "terraform_remote_state",
                 "name": "m", "provider": "provider[\"terraform.io/builtin/terraform\"]",
@@ -71,10 +73,48 @@ fn with_keys(keys: &[String], modules: usize) -> Vec<u8> {
 #[test]
 fn addresses_of_hostile_keys_are_those_that_terraform_prints() {
     let mut keys: Vec<String> = [
-        "plain", "", "a.b", "quote\"d", "back\\slash", "new\nline", "tab\tr\rcr", "[0]", "${x}", "%{if}", "$${x}",
-        "$$${x}", "%%{", "$%{", "%${", "100%", "$5", "${", "$", "{", "é中", "😀", "\u{200b}", "\u{ad}", "\u{a0}", "\u{feff}",
-        "\u{1b}[0m", "\u{7f}", "<&>", "\u{2028}", "a/b:c", " (deposed 0123abcd)", "\u{e0001}", "'", "module.x", "\u{1c89}",
-        "\u{85}", "\u{e000}", "\u{fdd0}", "\u{10ffff}", "\u{323af}", "\u{2ebf0}",
+        "plain",
+        "",
+        "a.b",
+        "quote\"d",
+        "back\\slash",
+        "new\nline",
+        "tab\tr\rcr",
+        "[0]",
+        "${x}",
+        "%{if}",
+        "$${x}",
+        "$$${x}",
+        "%%{",
+        "$%{",
+        "%${",
+        "100%",
+        "$5",
+        "${",
+        "$",
+        "{",
+        "é中",
+        "😀",
+        "\u{200b}",
+        "\u{ad}",
+        "\u{a0}",
+        "\u{feff}",
+        "\u{1b}[0m",
+        "\u{7f}",
+        "<&>",
+        "\u{2028}",
+        "a/b:c",
+        " (deposed 0123abcd)",
+        "\u{e0001}",
+        "'",
+        "module.x",
+        "\u{1c89}",
+        "\u{85}",
+        "\u{e000}",
+        "\u{fdd0}",
+        "\u{10ffff}",
+        "\u{323af}",
+        "\u{2ebf0}",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -83,7 +123,13 @@ fn addresses_of_hostile_keys_are_those_that_terraform_prints() {
     let modules = keys.len();
     let mut everywhere = (0x21_u32..0x3_0000).step_by(41).filter_map(char::from_u32).peekable();
     while everywhere.peek().is_some() {
-        keys.push(everywhere.by_ref().take(50).map(|character| format!("{character}.")).collect());
+        keys.push(
+            everywhere
+                .by_ref()
+                .take(50)
+                .map(|character| format!("{character}."))
+                .collect(),
+        );
     }
     let bytes = with_keys(&keys, modules);
     let Some(listed) = listed(&bytes) else { return };
@@ -135,11 +181,16 @@ resource "terraform_data" "b" {
 }
 "#,
     );
-    let Some(output) = terraform(folder.path(), &["init", "-input=false"]) else { return };
+    let Some(output) = terraform(folder.path(), &["init", "-input=false"]) else {
+        return;
+    };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let run = |arguments: &[&str]| {
         let output = terraform(folder.path(), arguments).unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
     };
     let (code, text) = run(&["apply", "-input=false", "-auto-approve"]);
     assert_eq!(code, Some(0), "{text}");
@@ -170,7 +221,10 @@ resource "terraform_data" "d" {
     }
     editor.set_serial(before.serial() + 1);
     let edited = editor.finish().unwrap();
-    let depends = edited.instance(&"terraform_data.d".parse().unwrap()).unwrap().dependencies(&edited);
+    let depends = edited
+        .instance(&"terraform_data.d".parse().unwrap())
+        .unwrap()
+        .dependencies(&edited);
     assert_eq!(depends, ["terraform_data.c"]);
     write("edited.json", edited.bytes());
     let (code, text) = run(&["state", "push", "edited.json"]);

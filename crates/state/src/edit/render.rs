@@ -83,9 +83,9 @@ impl Style {
         match scanner.token() {
             b'{' => {
                 let text = scanner.text();
-                let outcome = scanner.object(|scanner, key, _| {
+                let outcome = scanner.object(|scanner, key| {
                     let value = self.value(scanner, depth + 1);
-                    elements.push(format!("{}{}{value}", key.of(text), self.colon));
+                    elements.push(format!("{}{}{value}", key.span.of(text), self.colon));
                     Ok(())
                 });
                 debug_assert!(outcome.is_ok());

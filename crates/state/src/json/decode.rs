@@ -67,9 +67,10 @@ fn read_value(scanner: &mut Scanner<'_>) -> Value {
     match scanner.token() {
         b'{' => {
             let mut map = Map::new();
-            let outcome = scanner.object(|scanner, _, key| {
+            let outcome = scanner.object(|scanner, key| {
+                let key = key.decode(scanner.text()).into_owned();
                 let value = read_value(scanner);
-                map.insert(key.into_owned(), value);
+                map.insert(key, value);
                 Ok(())
             });
             debug_assert!(outcome.is_ok());

@@ -76,6 +76,15 @@ pub(crate) struct Quoted {
 }
 
 impl Quoted {
+    /// Whether the content is this text, which must need no escapes.
+    #[inline(always)]
+    pub(crate) fn is(self, text: &str, content: &str) -> bool {
+        if self.escaped {
+            return *self.decode(text) == *content;
+        }
+        text.as_bytes()[self.span.start() + 1..self.span.end() - 1] == *content.as_bytes()
+    }
+
     /// The content.
     #[inline(always)]
     pub(crate) fn decode(self, text: &str) -> Cow<'_, str> {
@@ -151,8 +160,8 @@ fn token_at(bytes: &[u8], position: usize) -> (usize, u8) {
     if byte == b'\n' {
         // What follows a line break is indentation.
         if let Some(block) = block(bytes, position + 1) {
-            let spaces = leading_spaces(block);
-            let position = position + 1 + spaces.min(BLOCK);
+            let spaces = leading_spaces(block).min(BLOCK);
+            let position = position + 1 + spaces;
             let byte = byte_at(bytes, position);
             if byte > b' ' {
                 return (position, byte);
@@ -388,6 +397,18 @@ impl<'b> Scanner<'b> {
         })
     }
 
+    /// Takes the same string again that stands at `earlier`, quotes included, if it is here.
+    #[inline]
+    pub(crate) fn repeats(&mut self, earlier: Span) -> bool {
+        let earlier = &self.bytes[earlier.range()];
+        // It ends with its closing quote, so that nothing longer can begin with it.
+        let same = earlier.len() > 2 && self.bytes[self.position..].starts_with(earlier);
+        if same {
+            self.position += earlier.len();
+        }
+        same
+    }
+
     fn check_depth(&self) -> Result<(), Fault> {
         if self.depth >= MAXIMUM_DEPTH {
             Err(Fault::too_deep(self.position))
@@ -397,10 +418,29 @@ impl<'b> Scanner<'b> {
     }
 
     /// Reads one value of any kind and validates it whole.
+    #[inline]
     pub(crate) fn value(&mut self) -> Result<Span, Fault> {
         let bytes = self.bytes;
-        self.token();
-        let start = self.position;
+        let (start, first) = token_at(bytes, self.position);
+        // Most values are scalars.
+        let end = match first {
+            b'"' => Some(string_at(bytes, start)?.0),
+            b'-' | b'0'..=b'9' => Some(number_at(bytes, start)?),
+            b't' => Some(literal_at(bytes, start, b"true")?),
+            b'f' => Some(literal_at(bytes, start, b"false")?),
+            b'n' => Some(literal_at(bytes, start, b"null")?),
+            _ => None,
+        };
+        self.position = match end {
+            Some(end) => end,
+            None => self.nested(start)?,
+        };
+        Ok(Span::new(start, self.position))
+    }
+
+    /// Reads a value that holds others; the position after it.
+    fn nested(&self, start: usize) -> Result<usize, Fault> {
+        let bytes = self.bytes;
         let mut position = start;
         // Which of the open containers are objects, the innermost in the lowest bit.
         let mut objects: u128 = 0;
@@ -433,8 +473,7 @@ impl<'b> Scanner<'b> {
             };
             loop {
                 if open == 0 {
-                    self.position = position;
-                    return Ok(Span::new(start, position));
+                    return Ok(position);
                 }
                 let in_object = objects & 1 == 1;
                 let (at, byte) = token_at(bytes, position);
@@ -459,7 +498,7 @@ impl<'b> Scanner<'b> {
     #[inline]
     pub(crate) fn object(
         &mut self,
-        mut each: impl FnMut(&mut Self, Span, Cow<'b, str>) -> Result<(), Fault>,
+        mut each: impl FnMut(&mut Self, Quoted) -> Result<(), Fault>,
     ) -> Result<Span, Fault> {
         let start = self.position;
         debug_assert_eq!(byte_at(self.bytes, start), b'{');
@@ -473,7 +512,7 @@ impl<'b> Scanner<'b> {
                 let (after, key) = key_at(self.bytes, self.position)?;
                 self.position = after;
                 self.token();
-                each(self, key.span, key.decode(self.text))?;
+                each(self, key)?;
                 match self.token() {
                     b',' => self.position += 1,
                     b'}' => {
@@ -524,9 +563,9 @@ pub(crate) fn members(text: &str, object: Span) -> Vec<Member> {
     let mut found = Vec::new();
     let mut scanner = Scanner::at(text, object.start(), 0);
     if scanner.token() == b'{' {
-        let outcome = scanner.object(|scanner, key, _| {
+        let outcome = scanner.object(|scanner, key| {
             let value = scanner.value()?;
-            found.push(Member { key, value });
+            found.push(Member { key: key.span, value });
             Ok(())
         });
         debug_assert!(outcome.is_ok());

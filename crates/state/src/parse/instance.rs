@@ -4,7 +4,8 @@ use super::Reader;
 use super::fields::{Context, boolean, container, invalid, text, whole_number, wrong_type};
 use crate::address::Key;
 use crate::instance::{Instance, Path, PathStep};
-use crate::json::{Fault, Scanner, Span, decode_value};
+use crate::json::{Fault, Scanner, Span, decode_string, decode_value};
+use serde_json::Value;
 
 impl<'b> Reader<'b> {
     pub(super) fn instance(&mut self, scanner: &mut Scanner<'b>, resource: usize, index: usize) -> Result<(), Fault> {
@@ -16,8 +17,9 @@ impl<'b> Reader<'b> {
         let mut seen = std::mem::take(&mut self.seen_in_instance);
         seen.clear();
         let mut instance = Instance::blank();
-        instance.span = scanner.object(|scanner, key_span, key| {
-            seen.note(context, key_span, &key)?;
+        instance.span = scanner.object(|scanner, quoted| {
+            let key = quoted.decode(scanner.text());
+            seen.note(context, quoted.span, &key)?;
             self.instance_field(&mut instance, scanner, context, &key)
         })?;
         self.seen_in_instance = seen;
@@ -169,13 +171,13 @@ fn attributes(
     }
     instance.identifier = None;
     let flat = field == "attributes_flat";
-    let span = scanner.object(|scanner, _, key| {
+    let span = scanner.object(|scanner, key| {
         if flat && !matches!(scanner.token(), b'"' | b'n') {
-            let path = format!("attributes_flat.{}", key);
+            let path = format!("attributes_flat.{}", key.decode(scanner.text()));
             return Err(wrong_type(scanner, context, &path, "a string"));
         }
         let value = scanner.value()?;
-        if &*key == "id" {
+        if key.is(scanner.text(), "id") {
             instance.identifier = Some(value);
         }
         Ok(())
@@ -203,8 +205,7 @@ pub(crate) fn read_sensitive_paths(text: &str, span: Span) -> Result<Vec<Path>, 
         let mut path = Vec::new();
         scanner.array(|scanner, _| {
             let at = scanner.position();
-            let step = decode_value(scanner.value()?.of(text));
-            match path_step(&step) {
+            match path_step(scanner, text)? {
                 Ok(step) => path.push(step),
                 Err(reason) => {
                     wrong.get_or_insert((at, reason));
@@ -222,20 +223,38 @@ pub(crate) fn read_sensitive_paths(text: &str, span: Span) -> Result<Vec<Path>, 
     }
 }
 
-fn path_step(step: &serde_json::Value) -> Result<PathStep, &'static str> {
-    let value = step.get("value");
-    match (step.get("type").and_then(|kind| kind.as_str()), value) {
-        (Some("get_attr"), Some(serde_json::Value::String(name))) => Ok(PathStep::Attribute(name.clone())),
-        (Some("get_attr"), _) => Err("a step of type get_attr must have a string as value"),
-        // Written with its type, as everything dynamic: {"value":"k","type":"string"}.
-        (Some("index"), Some(serde_json::Value::Object(typed))) => match typed.get("value") {
-            Some(key) if key.is_string() || key.is_number() => Ok(PathStep::Index(key.clone())),
-            // An element of a set is named by its whole value.
-            Some(key) => Ok(PathStep::Index(key.clone())),
-            None => Err("a step of type index must have a value with its type"),
-        },
-        (Some("index"), Some(key)) if key.is_string() || key.is_number() => Ok(PathStep::Index(key.clone())),
-        (Some("index"), _) => Err("a step of type index must have a value with its type"),
-        _ => Err("a step must have the type get_attr or index"),
+/// Reads one step; what is wrong with it otherwise.
+fn path_step(scanner: &mut Scanner<'_>, text: &str) -> Result<Result<PathStep, &'static str>, Fault> {
+    let (mut kind, mut value) = (None, None);
+    if scanner.token() != b'{' {
+        scanner.value()?;
+        return Ok(Err("a step must be an object"));
     }
+    scanner.object(|scanner, key| {
+        let found = scanner.value()?;
+        if key.is(text, "type") {
+            kind = Some(found.of(text));
+        } else if key.is(text, "value") {
+            value = Some(found);
+        }
+        Ok(())
+    })?;
+    Ok(match (kind, value) {
+        (Some("\"get_attr\""), Some(value)) if value.of(text).starts_with('"') => {
+            Ok(PathStep::Attribute(decode_string(value.of(text))))
+        }
+        (Some("\"get_attr\""), _) => Err("a step of type get_attr must have a string as value"),
+        (Some("\"index\""), Some(value)) => match decode_value(value.of(text)) {
+            // Written with its type, as everything dynamic: {"value":"k","type":"string"}. Lists have numbers, maps
+            // strings; an element of a set is named by its whole value.
+            Value::Object(mut typed) => typed
+                .remove("value")
+                .map(PathStep::Index)
+                .ok_or("a step of type index must have a value with its type"),
+            key @ (Value::String(_) | Value::Number(_)) => Ok(PathStep::Index(key)),
+            _ => Err("a step of type index must have a value with its type"),
+        },
+        (Some("\"index\""), None) => Err("a step of type index must have a value with its type"),
+        _ => Err("a step must have the type get_attr or index"),
+    })
 }

@@ -36,8 +36,9 @@ impl<'b> Reader<'b> {
         let mut module = ModulePath::root();
         let mut instances_span = None;
         let (mut mode, mut kind, mut name, mut provider) = (None, None, None, None);
-        let span = scanner.object(|scanner, key_span, key| {
-            seen.note(context, key_span, &key)?;
+        let span = scanner.object(|scanner, quoted| {
+            let key = quoted.decode(scanner.text());
+            seen.note(context, quoted.span, &key)?;
             let at = scanner.position();
             match &*key {
                 "module" => module = self.module(scanner, context)?,
@@ -109,10 +110,7 @@ impl<'b> Reader<'b> {
 
     fn module(&mut self, scanner: &mut Scanner<'b>, context: Context<'_>) -> Result<ModulePath, Fault> {
         let at = scanner.position();
-        let last = self.module.0.of(self.text);
-        if last.len() > 2 && self.text.as_bytes()[at..].starts_with(last.as_bytes()) {
-            // The same quoted text as last time, closing quote included.
-            scanner.string()?;
+        if scanner.repeats(self.module.0) {
             return Ok(self.module.1.clone());
         }
         let Some(written) = text(scanner, context, "module")? else {
@@ -132,6 +130,9 @@ impl<'b> Reader<'b> {
         context: Context<'_>,
         field: &str,
     ) -> Result<Option<Arc<str>>, Fault> {
+        if scanner.repeats(self.provider.0) {
+            return Ok(Some(Arc::clone(&self.provider.1)));
+        }
         let at = scanner.position();
         let Some(written) = text(scanner, context, field)? else {
             return Ok(None);
@@ -139,8 +140,12 @@ impl<'b> Reader<'b> {
         if written.is_empty() {
             return Ok(None);
         }
-        let quoted = &self.text[at..scanner.position()];
-        let shared = self.providers.entry(quoted).or_insert_with(|| Arc::from(&*written));
+        let quoted = Span::new(at, scanner.position());
+        let shared = self
+            .providers
+            .entry(quoted.of(self.text))
+            .or_insert_with(|| Arc::from(&*written));
+        self.provider = (quoted, Arc::clone(shared));
         Ok(Some(Arc::clone(shared)))
     }
 
