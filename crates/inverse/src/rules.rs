@@ -113,6 +113,10 @@ fn on_update(rule: &AttributeRule, change: &mut Change, before: &Map<String, Val
             change.at_least(Reversibility::DataLoss);
             note(change, rule);
         }
+        Rule::DataLossOnDisable if is_true(now) && !is_true(then) => {
+            change.at_least(Reversibility::DataLoss);
+            note(change, rule);
+        }
         Rule::DataLossOnDecrease if less() => {
             change.at_least(Reversibility::DataLoss);
             note(change, rule);
@@ -135,13 +139,19 @@ fn going_down(change: &Change, attribute: &str) -> String {
     )
 }
 
-/// Providers that grew out of older ones write switches as strings.
+/// Whether a switch is on: a boolean, a word of the service's own, or a block with `enabled` or `status` in it.
 fn is_true(value: &Value) -> bool {
     match value {
         Value::Bool(value) => *value,
-        Value::String(text) => matches!(text.as_str(), "true" | "ENABLED" | "ACTIVE" | "Enabled"),
-        Value::Array(array) => !array.is_empty(),
-        _ => false,
+        Value::String(text) => ["true", "enabled", "active"]
+            .iter()
+            .any(|word| text.eq_ignore_ascii_case(word)),
+        Value::Object(object) => match object.get("enabled").or_else(|| object.get("status")) {
+            Some(value) => is_true(value),
+            None => !object.is_empty(),
+        },
+        Value::Array(array) => array.iter().any(is_true),
+        Value::Null | Value::Number(_) => false,
     }
 }
 

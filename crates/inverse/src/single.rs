@@ -277,8 +277,13 @@ fn declared_only(context: &Context<'_>, address: Address, known: bool) -> Change
     let mut change = match let_go_since(&trace) {
         Some(reason) => {
             let mut change = Change::new(None, Some(address), Fate::Adopt, reason);
-            change.hint =
-                Some("No snapshot holds its id: import it by hand first, or Terraform makes a second one.".to_string());
+            let importable = context.input.knowledge.kind(&kind).is_none_or(|known| known.adopt);
+            change.hint = Some(if importable {
+                "No snapshot holds its id: import it by hand first, or Terraform makes a second one.".to_string()
+            } else {
+                "No snapshot holds its record and its provider cannot import it: Terraform makes a second one."
+                    .to_string()
+            });
             change
         }
         None => Change::new(

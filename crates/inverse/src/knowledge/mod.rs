@@ -46,6 +46,8 @@ pub enum Rule {
     InPlace,
     /// A change loses data.
     DataLossOnChange,
+    /// Switching it off loses data: point-in-time recovery and its history.
+    DataLossOnDisable,
     /// A smaller number loses data: a shorter retention.
     DataLossOnDecrease,
     /// While it is true the object cannot be destroyed.
