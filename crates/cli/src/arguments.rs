@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Get production back: snapshots Terraform stacks per release and rolls them back, object by object.
 #[derive(Debug, Parser)]
-#[command(name = "infra-rollback", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "infra-rollback", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 refused by a guard, \
                         4 stopped halfway (`resume`), 5 locked by someone, 6 awaiting approval."

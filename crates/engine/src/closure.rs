@@ -5,10 +5,24 @@ use std::collections::BTreeSet;
 use rollback_inverse::{Change, InversePlan};
 use rollback_state::{InstanceId, State};
 
+use crate::error::{EngineError, Result};
+
 /// Leaves out of the plan every object that is neither named nor needed by one that is: it stays where and as it is.
-pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, target: Option<&State>) {
+///
+/// # Errors
+/// A named object that neither side knows: leaving everything as it is would not be what was meant.
+pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, target: Option<&State>) -> Result<()> {
     if targets.is_empty() {
-        return;
+        return Ok(());
+    }
+    for named in targets {
+        let alone = BTreeSet::from([named.clone()]);
+        if !plan.changes.iter().any(|change| is_wanted(change, &alone)) {
+            return Err(EngineError::usage(format!(
+                "--target {named}: there is no such object, neither now nor at the target"
+            ))
+            .hint("write the address as `terraform state list` does, quotes and all"));
+        }
     }
     let mut wanted: BTreeSet<String> = targets.iter().cloned().collect();
     loop {
@@ -35,6 +49,7 @@ pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, tar
     plan.changes.retain(|change| is_wanted(change, &wanted));
     let kept: BTreeSet<InstanceId> = plan.changes.iter().filter_map(|change| change.from.clone()).collect();
     plan.orphaned_providers.retain(|orphan| kept.contains(&orphan.instance));
+    Ok(())
 }
 
 fn is_wanted(change: &Change, wanted: &BTreeSet<String>) -> bool {

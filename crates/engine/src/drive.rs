@@ -317,6 +317,11 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
     }
     let target = target_of(context, &run)?;
     let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    if !journal.has_effect() {
+        // Nothing was done: what is deployed is found out anew, and kept anew, as for a run that starts now.
+        run.stacks.clear();
+        run.backup = None;
+    }
     let mut drive = Drive {
         context,
         runs,
@@ -405,6 +410,7 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
     drive.run.status = Status::Aborted;
     drive.run.ended_at = Some(Timestamp::now());
     drive.save()?;
+    let _ = std::fs::remove_dir_all(context.run_folder(&drive.run.id));
     Ok(drive.run)
 }
 
@@ -474,12 +480,19 @@ impl Drive<'_> {
         }
         self.guard(&prepared, approver)?;
         let digest = digest_of(&prepared);
+        // Once something was done, what is left of the approved plan may be done; before that only that very plan.
+        let had_effect = self.journal.has_effect();
         let nothing_new = resumed
             && was_approved
             && prepared.iter().all(|stack| {
-                approved
-                    .iter()
-                    .any(|envelope| envelope.stack == stack.stack && stack.envelope.is_part_of(envelope))
+                approved.iter().any(|envelope| {
+                    envelope.stack == stack.stack
+                        && if had_effect {
+                            stack.envelope.is_part_of(envelope)
+                        } else {
+                            stack.envelope == *envelope
+                        }
+                })
             });
         if !nothing_new {
             self.approve(&prepared, &digest, approver)?;

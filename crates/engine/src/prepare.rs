@@ -132,7 +132,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         secrets: &secrets,
     };
     let mut inverse = compute(&input);
-    closure::restrict(&mut inverse, request.targets, &current, goal.state.as_ref());
+    closure::restrict(&mut inverse, request.targets, &current, goal.state.as_ref())?;
     let states: Vec<&State> = std::iter::once(&current).chain(goal.state.as_ref()).collect();
     let redactor = Arc::new(Redactor::new(
         states,
@@ -173,6 +173,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         plan: plan.as_ref(),
         target: goal.state.as_ref(),
         target_config: Some(&goal.configuration),
+        deployed_config: Some(&deployed.configuration),
         redactor: &redactor,
         targets: request.targets,
     });

@@ -92,6 +92,8 @@ pub struct Input<'a> {
     pub plan: Option<&'a Plan>,
     pub target: Option<&'a State>,
     pub target_config: Option<&'a Configuration>,
+    /// The configuration that is deployed now.
+    pub deployed_config: Option<&'a Configuration>,
     pub redactor: &'a Redactor,
     /// `-target` addresses; empty for all.
     pub targets: &'a [String],
@@ -272,7 +274,7 @@ fn item_of_real(
             Fate::Adopt => (Fate::Adopt, true),
             // Something outside changed it, or the configuration brings another value; which of the two the
             // differences tell.
-            _ => (Fate::Update, drift.is_some()),
+            _ => (Fate::Update, drift.is_some() || input.target.is_none()),
         },
         ["create"] => (
             Fate::Create,
@@ -283,7 +285,10 @@ fn item_of_real(
             matches!(predicted, Fate::Destroy) || real.deposed.is_some(),
         ),
         ["forget"] => (Fate::Forget, matches!(predicted, Fate::Forget | Fate::Destroy)),
-        _ if real.is_replace() => (Fate::Replace, predicted == Fate::Replace),
+        _ if real.is_replace() => (
+            Fate::Replace,
+            predicted == Fate::Replace || configuration_explains(input, real),
+        ),
         _ => (Fate::Update, false),
     };
     let address = real.address.clone();
@@ -336,6 +341,21 @@ fn item_of_real(
             .flatten(),
         explained,
     })
+}
+
+/// Without a snapshot of the target only the two configurations can tell why: where they say other things of the object,
+/// that is why.
+fn configuration_explains(input: &Input<'_>, real: &ResourceChange) -> bool {
+    let (None, Some(target), Some(deployed)) = (input.target, input.target_config, input.deployed_config) else {
+        return false;
+    };
+    let Ok(address) = real.address.parse::<Address>() else {
+        return false;
+    };
+    match (target.resource(&address.resource), deployed.resource(&address.resource)) {
+        (Some(then), Some(now)) => then.attributes != now.attributes,
+        _ => false,
+    }
 }
 
 fn predicted_update(predicted: Fate) -> Fate {

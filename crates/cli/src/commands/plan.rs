@@ -87,6 +87,7 @@ fn of_files(from: &Path, to: &Path, arguments: &PlanArguments, output: &Output) 
         plan: None,
         target: Some(&target),
         target_config: target_config.as_ref(),
+        deployed_config: current_config.as_ref(),
         redactor: &redactor,
         targets: &[],
     });
