@@ -1,3 +1,17 @@
 //! The tool from outside: real git, real terraform, one small world per test.
 
+// A test that leaves something out says so.
+#![allow(clippy::print_stderr)]
+
+mod backends;
+mod commands;
+mod crash;
+mod damage;
+mod guards;
+mod keys;
+mod kill;
+mod locks;
 mod refactors;
+mod secrets;
+mod stacks;
+mod values;

@@ -238,12 +238,24 @@ fn renamed_back_by_hand_over_stale_blocks() {
 fn the_old_address_is_taken_by_another_object() {
     scenario(|world| {
         let first = world.release_of(&data("a", "old"));
-        let second = world.release_of(
-            &(data("b", "old") + &data("a", "new") + &moved("terraform_data.a", "terraform_data.b")),
-        );
-        assert_eq!(first.objects["terraform_data.a"], second.objects["terraform_data.b"]);
+        world.release_of(&(data("b", "old") + &moved("terraform_data.a", "terraform_data.b")));
+        let third = world.release_of(&(data("b", "old") + &data("a", "new")));
+        assert_eq!(first.objects["terraform_data.a"], third.objects["terraform_data.b"]);
         world.back_to(&first);
-        world.undo_to(&second, &["terraform_data.a"]);
+        world.undo_to(&third, &["terraform_data.a"]);
+    });
+}
+
+#[test]
+fn the_old_address_is_taken_by_the_former_tenant_of_another() {
+    scenario(|world| {
+        let first = world.release_of(&(data("a", "one") + &data("b", "two")));
+        // b was let go, a took its place, and a new object took a's.
+        world.release_of(&(data("a", "one") + &forgotten("terraform_data.b")));
+        world.release_of(&(data("b", "one") + &moved("terraform_data.a", "terraform_data.b")));
+        let last = world.release_of(&(data("b", "one") + &data("a", "three")));
+        assert_eq!(first.objects["terraform_data.a"], last.objects["terraform_data.b"]);
+        world.back_to(&first);
     });
 }
 

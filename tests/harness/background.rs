@@ -69,3 +69,10 @@ pub fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Control-C, for one process.
+pub fn interrupt(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, Signal::INT);
+    }
+}

@@ -19,10 +19,10 @@ mod live;
 mod ran;
 mod world;
 
-pub use background::{Background, kill, kill_group, wait_until};
+pub use background::{Background, interrupt, kill, kill_group, wait_until};
 pub use binary::tool;
 pub use chance::{Chance, scale};
-pub use live::{Objects, StateFile, happened};
+pub use live::{Happened, Objects, StateFile, happened};
 pub use ran::Ran;
 pub use world::{Release, World};
 

@@ -1,0 +1,176 @@
+//! `kill -9` of terraform and of the tool while terraform applies, and applies that fail.
+
+use rollback_tests::{World, data, kill, kill_group, moved, scenario, wait_until};
+
+use crate::locks::waiting_on_the_way_back;
+
+/// The process of the terraform that applies for the newest run.
+fn applying(world: &World) -> i32 {
+    let journal = world.journal(&world.last_run());
+    let started = journal.iter().rfind(|entry| entry["event"] == "apply-started");
+    let pid = started.and_then(|entry| entry["child"]["pid"].as_i64());
+    i32::try_from(pid.expect("the journal names the process")).unwrap()
+}
+
+#[test]
+fn terraform_is_killed_while_it_applies() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        kill(applying(&world));
+        world.put_out("go");
+        tool.wait().exits(4).says("resume");
+        world.state();
+        let resumed = world.tool(&["resume", "--auto-approve"]);
+        resumed.exits(0);
+        world.is_at_but(&first, &["terraform_data.waiting"]);
+    });
+}
+
+#[test]
+fn the_tool_alone_is_killed_and_terraform_goes_on() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        let terraform = applying(&world);
+        kill(tool.pid());
+        tool.wait().died(9);
+        let locks = world.tool(&["locks", "--json"]).json();
+        assert_eq!(locks["locks"][0]["dead"], true);
+        // Nobody but its own resume may go on, and that waits for the terraform that still works.
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(5).says("resume");
+        let mut resumed = world.start(&["resume", "--auto-approve"]);
+        wait_until("resume to begin", || {
+            let run = world.last_run();
+            world.events(&run).contains(&"resumed".to_owned())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(resumed.is_running(), "it must wait for process {terraform}");
+        world.put_out("go");
+        resumed.wait().exits(0).says(&terraform.to_string());
+        world.is_at_but(&first, &["terraform_data.waiting"]);
+    });
+}
+
+#[test]
+fn the_tool_alone_is_killed_and_terraform_ends_before_resume() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        kill(tool.pid());
+        tool.wait().died(9);
+        world.put_out("go");
+        wait_until("terraform to end", || world.objects().contains_key("terraform_data.waiting"));
+        let made = world.objects()["terraform_data.waiting"].clone();
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+        assert_eq!(world.objects()["terraform_data.waiting"], made, "it was made once");
+        world.is_at_but(&first, &["terraform_data.waiting"]);
+    });
+}
+
+#[test]
+fn everything_is_killed_while_terraform_applies() {
+    scenario(|world| {
+        let (first, second) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        kill(applying(&world));
+        kill_group(tool.pid());
+        tool.wait().died(9);
+        world.put_out("go");
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+        world.is_at_but(&first, &["terraform_data.waiting"]);
+        world.undo_to(&second, &[]);
+    });
+}
+
+#[test]
+fn a_resume_that_waits_is_killed_too() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        for command in [&["to", &first.commit, "--auto-approve"][..], &["resume", "--auto-approve"]] {
+            let tool = world.start(command);
+            wait_until("our apply", || world.is_out("begun"));
+            if command[0] == "resume" {
+                let run = world.last_run();
+                wait_until("resume to begin", || world.events(&run).contains(&"resumed".to_owned()));
+            }
+            kill(tool.pid());
+            tool.wait().died(9);
+        }
+        world.put_out("go");
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+        world.is_at_but(&first, &["terraform_data.waiting"]);
+    });
+}
+
+const FAILING: &str = "resource \"terraform_data\" \"failing\" {\n  provisioner \"local-exec\" {\n    command = \"test -e \
+                       $OUT/mended\"\n  }\n}\n";
+
+#[test]
+fn an_apply_that_fails_stops_halfway_and_goes_on_when_mended() {
+    scenario(|world| {
+        world.put_out("mended");
+        let first = world.release_of(&(data("a", "one") + &data("c", "one") + FAILING));
+        let second =
+            world.release_of(&(data("b", "two") + &data("c", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        world.remove_out("mended");
+        let stopped = world.tool(&["to", &first.commit, "--auto-approve"]);
+        stopped.exits(4).says("terraform_data.failing").says("resume").says("undo");
+        let run = world.last_run();
+        assert_eq!(world.runs()[0]["status"], "halfway");
+        // Not mended yet.
+        world.tool(&["resume", "--auto-approve"]).exits(4);
+        assert_eq!(world.runs()[0]["status"], "halfway");
+        let json = world.tool(&["resume", "--auto-approve", "--json"]);
+        assert_eq!(json.exits(4).json()["error"]["exit_code"], 4);
+        world.put_out("mended");
+        world.tool(&["resume", &run, "--auto-approve"]).exits(0);
+        world.is_at_but(&first, &["terraform_data.failing"]);
+        world.undo_to(&second, &[]);
+    });
+}
+
+#[test]
+fn an_apply_that_failed_can_be_undone_instead() {
+    scenario(|world| {
+        world.put_out("mended");
+        let first = world.release_of(&(data("a", "one") + FAILING));
+        let second = world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        world.remove_out("mended");
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(4);
+        let run = world.last_run();
+        let undone = world.tool(&["undo", &run, "--auto-approve"]);
+        if undone.code == 5 {
+            // The halfway run holds the stack: it is given up first.
+            undone.says("abort");
+            world.tool(&["abort", &run]).exits(0);
+            world.tool(&["undo", &run, "--auto-approve"]).exits(0);
+        } else {
+            undone.exits(0);
+        }
+        world.is_at(&second);
+    });
+}
+
+#[test]
+fn an_interrupt_is_a_clean_stop() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        rollback_tests::interrupt(tool.pid());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        world.put_out("go");
+        let ended = tool.wait();
+        assert!([0, 4].contains(&ended.code), "{ended}");
+        world.state();
+        if ended.code == 4 {
+            world.tool(&["resume", "--auto-approve"]).exits(0);
+        }
+        world.is_at_but(&first, &["terraform_data.waiting"]);
+    });
+}

@@ -1,0 +1,193 @@
+//! Several stacks in one repository.
+
+use rollback_tests::{Objects, StateFile, World, data, moved, scenario};
+
+const SETTINGS: &str = r#"
+[[stack]]
+name = "network"
+dir  = "network"
+
+[[stack]]
+name       = "app"
+dir        = "deploy/app"
+depends_on = ["network"]
+
+[[stack]]
+name       = "edge"
+dir        = "edge"
+depends_on = ["app", "network"]
+"#;
+
+const STACKS: &[(&str, &str)] = &[("network", "network"), ("app", "deploy/app"), ("edge", "edge")];
+
+fn objects(world: &World, dir: &str) -> Objects {
+    StateFile::parse(std::fs::read(world.repo.join(dir).join("terraform.tfstate")).unwrap()).objects()
+}
+
+/// Deploys the three stacks, each with its own text, and gives the commit with all objects.
+fn deploy(world: &mut World, text: impl Fn(&str) -> String) -> (String, Vec<Objects>) {
+    let files: Vec<(String, String)> = STACKS
+        .iter()
+        .map(|(name, dir)| (format!("{dir}/main.tf"), text(name)))
+        .collect();
+    let mut files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    files.push(("infra-rollback.toml", SETTINGS));
+    world.write(&files);
+    let commit = world.commit("all stacks");
+    let mut all = Vec::new();
+    for (_, dir) in STACKS {
+        world.stack = (*dir).to_owned();
+        world.init();
+        world.apply(&[]);
+        all.push(objects(world, dir));
+    }
+    world.snapshot();
+    (commit, all)
+}
+
+fn renamed(name: &str) -> String {
+    data(&format!("{name}_new"), "two")
+        + &moved(&format!("terraform_data.{name}"), &format!("terraform_data.{name}_new"))
+}
+
+/// In which order a run finished its stacks.
+fn order(world: &World, run: &str) -> Vec<String> {
+    world
+        .journal(run)
+        .iter()
+        .filter(|entry| entry["event"] == "stack-done")
+        .map(|entry| entry["stack"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+fn all_clean(world: &mut World, commit: &str) {
+    for (_, dir) in STACKS {
+        world.stack = (*dir).to_owned();
+        world.is_clean_at(commit, &[]);
+    }
+}
+
+#[test]
+fn dependents_go_back_before_what_they_depend_on() {
+    scenario(|mut world| {
+        let (first, before) = deploy(&mut world, |name| data(name, "one"));
+        let (_, after) = deploy(&mut world, renamed);
+        let plan = world.tool(&["plan", &first, "--json"]);
+        let stacks: Vec<String> = plan.exits(0).json()["stacks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|stack| stack["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(stacks, ["edge", "app", "network"]);
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        assert_eq!(order(&world, &world.last_run()), ["edge", "app", "network"]);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), before[index], "{dir}");
+        }
+        all_clean(&mut world, &first);
+        world.is_tidy();
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), after[index], "{dir}");
+        }
+    });
+}
+
+#[test]
+fn only_the_stack_that_is_named() {
+    scenario(|mut world| {
+        let (first, before) = deploy(&mut world, |name| data(name, "one"));
+        let (_, after) = deploy(&mut world, renamed);
+        world.tool(&["--stack", "app", "to", &first, "--auto-approve"]).exits(0);
+        assert_eq!(objects(&world, "deploy/app"), before[1]);
+        assert_eq!(objects(&world, "network"), after[0]);
+        assert_eq!(objects(&world, "edge"), after[2]);
+        world.tool(&["to", &first, "--auto-approve", "--stack", "nonsense"]).exits(2).says("network");
+        // The rest follows.
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), before[index], "{dir}");
+        }
+        world.is_tidy();
+    });
+}
+
+#[test]
+fn undoing_a_run_over_one_stack_leaves_the_others() {
+    scenario(|mut world| {
+        let (first, _) = deploy(&mut world, |name| data(name, "one"));
+        let (_, after) = deploy(&mut world, renamed);
+        world.tool(&["--stack", "app", "to", &first, "--auto-approve"]).exits(0);
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), after[index], "{dir}");
+        }
+        world.is_tidy();
+    });
+}
+
+#[test]
+fn a_stack_that_did_not_exist_then_is_left_alone() {
+    scenario(|mut world| {
+        world.stack = "network".to_owned();
+        let settings = "[[stack]]\nname = \"network\"\ndir = \"network\"\n";
+        let first = world.release(&[("infra-rollback.toml", settings), ("network/main.tf", &data("network", "one"))]);
+        let (_, after) = deploy(&mut world, renamed_or_new);
+        let back = world.tool(&["to", &first.commit, "--auto-approve"]);
+        back.exits(0).says("app");
+        assert_eq!(objects(&world, "network"), first.objects);
+        assert_eq!(objects(&world, "deploy/app"), after[1]);
+        assert_eq!(objects(&world, "edge"), after[2]);
+    });
+}
+
+fn renamed_or_new(name: &str) -> String {
+    if name == "network" { renamed(name) } else { data(name, "new") }
+}
+
+#[test]
+fn one_stack_stops_halfway_and_the_rest_follows_on_resume() {
+    scenario(|mut world| {
+        let guarded = "resource \"terraform_data\" \"guarded\" {\n  provisioner \"local-exec\" {\n    \
+                       command = \"test -e $OUT/fine\"\n  }\n}\n";
+        world.put_out("fine");
+        let (first, before) = deploy(&mut world, |name| match name {
+            "app" => data(name, "one") + guarded,
+            _ => data(name, "one"),
+        });
+        deploy(&mut world, renamed);
+        world.remove_out("fine");
+        world.tool(&["to", &first, "--auto-approve"]).exits(4).says("app").says("resume");
+        let run = world.last_run();
+        assert_eq!(order(&world, &run), ["edge"]);
+        // Nobody else may start now.
+        world.tool(&["to", &first, "--auto-approve"]).exits(5).says(&run);
+        world.put_out("fine");
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+        assert_eq!(order(&world, &run), ["edge", "app", "network"]);
+        assert_eq!(objects(&world, "network"), before[0]);
+        assert_eq!(objects(&world, "deploy/app")["terraform_data.app"], before[1]["terraform_data.app"]);
+        assert_eq!(objects(&world, "edge"), before[2]);
+        all_clean(&mut world, &first);
+        world.is_tidy();
+    });
+}
+
+#[test]
+fn settings_that_go_round_in_a_circle_or_have_a_typo() {
+    scenario(|world| {
+        world.release_of(&data("a", "one"));
+        world.put(
+            "infra-rollback.toml",
+            "[[stack]]\nname = \"a\"\ndir = \".\"\ndepends_on = [\"b\"]\n[[stack]]\nname = \"b\"\ndir = \"b\"\ndepends_on = [\"a\"]\n",
+        );
+        world.tool(&["plan", "HEAD"]).fails().says("a").says("b");
+        world.put("infra-rollback.toml", "[[stack]]\nname = \"a\"\ndir = \".\"\ndepend_on = []\n");
+        world.tool(&["plan", "HEAD"]).fails().says("depend_on").says("depends_on").says("4");
+        world.put("infra-rollback.toml", "[[stack]]\nname = \"a\"\ndir = \".\"\ndepends_on = [\"nowhere\"]\n");
+        world.tool(&["plan", "HEAD"]).fails().says("nowhere");
+        world.put("infra-rollback.toml", "[[stack\n");
+        world.tool(&["plan", "HEAD"]).fails().says("infra-rollback.toml");
+    });
+}

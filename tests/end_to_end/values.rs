@@ -1,0 +1,219 @@
+//! Values that came from outside of Git, and objects that are not at rest.
+
+use rollback_tests::{World, data, moved, scenario};
+
+use crate::damage::edit;
+
+const ASKED: &str = "variable \"size\" {\n  default = \"small\"\n}\nresource \"terraform_data\" \"a\" {\n  input = var.size\n}\n";
+const REQUIRED: &str = "variable \"size\" {\n  type = string\n}\nresource \"terraform_data\" \"a\" {\n  input = var.size\n}\n";
+
+#[test]
+fn a_value_of_the_command_line_is_missed_and_named() {
+    scenario(|world| {
+        let first = world.release_with(&[("main.tf", ASKED)], &["-var", "size=huge"]);
+        world.release_of(&data("a", "fixed"));
+        world.unchanged(|world| {
+            let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
+            refused.exits(3).says("terraform_data.a").says("input").says("size").says("--var");
+        });
+        world.is_tidy();
+        world
+            .tool(&["to", &first.commit, "--auto-approve", "--var", "size=huge"])
+            .exits(0);
+        assert_eq!(world.objects(), first.objects);
+        world.is_clean_at(&first.commit, &["-var", "size=huge"]);
+        world.is_tidy();
+    });
+}
+
+#[test]
+fn a_wrong_value_is_refused_too() {
+    scenario(|world| {
+        let first = world.release_with(&[("main.tf", ASKED)], &["-var", "size=huge"]);
+        world.release_of(&data("a", "fixed"));
+        world.unchanged(|world| {
+            let arguments = ["to", &first.commit, "--auto-approve", "--var", "size=tiny"];
+            world.tool(&arguments).exits(3).says("input");
+        });
+    });
+}
+
+#[test]
+fn another_value_can_be_accepted_by_name() {
+    scenario(|world| {
+        let first = world.release_with(&[("main.tf", ASKED)], &["-var", "size=huge"]);
+        world.release_of(&data("a", "fixed"));
+        let arguments = ["to", &first.commit, "--auto-approve", "--accept-change", "terraform_data.a"];
+        world.tool(&arguments).exits(0);
+        assert_eq!(world.objects(), first.objects);
+        world.is_clean_at(&first.commit, &[]);
+    });
+}
+
+#[test]
+fn a_value_of_a_file_outside_of_git() {
+    scenario(|world| {
+        let file = world.out.join("sizes.tfvars");
+        std::fs::write(&file, "size = \"huge\"\n").unwrap();
+        let file = file.to_string_lossy().into_owned();
+        let option = format!("-var-file={file}");
+        let first = world.release_with(&[("main.tf", ASKED)], &[&option]);
+        world.release_of(&data("a", "fixed"));
+        world.unchanged(|world| {
+            world.tool(&["to", &first.commit, "--auto-approve"]).exits(3).says("size");
+        });
+        world
+            .tool(&["to", &first.commit, "--auto-approve", "--var-file", &file])
+            .exits(0);
+        assert_eq!(world.objects(), first.objects);
+        world.is_clean_at(&first.commit, &[&option]);
+    });
+}
+
+#[test]
+fn a_required_variable_is_asked_for() {
+    scenario(|mut world| {
+        world.set("TF_VAR_size", "huge");
+        let first = world.release_of(REQUIRED);
+        world.unset("TF_VAR_size");
+        world.release_of(&data("a", "fixed"));
+        world.unchanged(|world| {
+            let failed = world.tool(&["to", &first.commit, "--auto-approve"]);
+            failed.fails().says("size").says("TF_VAR_size");
+        });
+        world.is_tidy();
+        world.set("TF_VAR_size", "huge");
+        world.back_to(&first);
+    });
+}
+
+#[test]
+fn values_of_tracked_files_come_back_by_themselves() {
+    scenario(|world| {
+        let first = world.release(&[
+            ("main.tf", REQUIRED),
+            ("terraform.tfvars", "size = \"one\"\n"),
+            ("more.auto.tfvars", "# nothing\n"),
+        ]);
+        let second = world.release(&[("main.tf", REQUIRED), ("terraform.tfvars", "size = \"two\"\n")]);
+        world.back_to(&first).says("one");
+        world.undo_to(&second, &[]);
+    });
+}
+
+#[test]
+fn a_variable_file_that_the_settings_name() {
+    scenario(|world| {
+        let settings = "[[stack]]\nname = \"app\"\ndir = \".\"\nvar_files = [\"production.tfvars\"]\n";
+        let files = |size: &str| format!("size = \"{size}\"\n");
+        let option = ["-var-file=production.tfvars"];
+        let first = world.release_with(
+            &[("infra-rollback.toml", settings), ("main.tf", REQUIRED), ("production.tfvars", &files("one"))],
+            &option,
+        );
+        world.release_with(
+            &[("infra-rollback.toml", settings), ("main.tf", REQUIRED), ("production.tfvars", &files("two"))],
+            &option,
+        );
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), first.objects);
+        world.is_clean_at(&first.commit, &option);
+        world.is_tidy();
+    });
+}
+
+#[test]
+fn tainted_since() {
+    scenario(|world| {
+        let first = world.release_of(&(data("a", "one") + &data("b", "one")));
+        world.release_of(&(data("a", "two") + &data("b", "two")));
+        world.terraform(&["taint", "terraform_data.a"]).exits(0);
+        let before = world.objects();
+        let ran = world.tool(&["to", &first.commit, "--auto-approve"]);
+        if ran.code == 3 {
+            // What is tainted now would be replaced: that needs a yes of its own.
+            ran.says("terraform_data.a");
+            assert_eq!(world.objects(), before);
+            let arguments = ["to", &first.commit, "--auto-approve", "--accept-change", "terraform_data.a"];
+            world.tool(&arguments).exits(0);
+            world.is_at_but(&first, &["terraform_data.a"]);
+        } else {
+            ran.exits(0);
+            world.is_at(&first);
+        }
+    });
+}
+
+#[test]
+fn tainted_then_and_healed_since() {
+    scenario(|world| {
+        let first = world.release_without_snapshot(&[("main.tf", &data("a", "one"))], &[]);
+        world.terraform(&["taint", "terraform_data.a"]).exits(0);
+        world.snapshot();
+        world.terraform(&["untaint", "terraform_data.a"]).exits(0);
+        world.release_of(&data("a", "two"));
+        // Its being damaged is no value to go back to.
+        world.back_to(&first);
+    });
+}
+
+/// Writes a deposed twin of an object into the live state, as a replacement that failed halfway leaves it.
+fn depose(world: &World, name: &str, id: &str) {
+    edit(world, |state| {
+        for resource in state["resources"].as_array_mut().unwrap() {
+            if resource["name"] == name {
+                let instances = resource["instances"].as_array_mut().unwrap();
+                let mut twin = instances[0].clone();
+                twin["deposed"] = "0badcafe".into();
+                twin["attributes"]["id"] = id.into();
+                instances.push(twin);
+            }
+        }
+    });
+}
+
+#[test]
+fn deposed_objects_are_cleared_away() {
+    scenario(|world| {
+        let first = world.release_of(&(data("a", "one") + &data("b", "x")));
+        world.release_of(&(data("a", "two") + &data("b", "x")));
+        depose(&world, "a", "11111111-2222-3333-4444-555555555555");
+        assert_eq!(world.state().deposed().len(), 1);
+        world.snapshot();
+        world.back_to(&first);
+    });
+}
+
+#[test]
+fn deposed_objects_of_a_resource_that_moved() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        depose(&world, "b", "11111111-2222-3333-4444-555555555555");
+        world.back_to(&first);
+    });
+}
+
+#[test]
+fn changed_by_hand_after_the_snapshot() {
+    scenario(|world| {
+        let first = world.release_of(&(data("a", "one") + &data("b", "one")));
+        world.release_of(&(data("a", "two") + &data("b", "two")));
+        // Somebody applies what is in no commit, and nobody takes a snapshot.
+        world.put("main.tf", &(data("a", "by hand") + &data("b", "two") + &data("c", "by hand")));
+        world.apply(&[]);
+        world.git(&["checkout", "--quiet", "main.tf"]);
+        world.terraform(&["state", "mv", "terraform_data.b", "terraform_data.elsewhere"]).exits(0);
+        world.back_to(&first);
+    });
+}
+
+#[test]
+fn a_snapshot_of_uncommitted_files_says_so() {
+    scenario(|world| {
+        world.release_of(&data("a", "one"));
+        world.put("main.tf", &data("a", "two"));
+        world.apply(&[]);
+        world.tool(&["snapshot"]).exits(0).says("main.tf");
+    });
+}
