@@ -172,7 +172,7 @@ pub enum StateError {
     #[error("{id} stands twice in the state: at {first} and at {second}")]
     DuplicateInstance {
         /// The address.
-        id: InstanceId,
+        id: Box<InstanceId>,
         /// The first one.
         first: Place,
         /// The second one.

@@ -200,9 +200,9 @@ pub(crate) struct Seen<'b> {
 impl<'b> Seen<'b> {
     const FEW: usize = 24;
 
-    fn note(&mut self, context: Context, key_span: Span, key: &Cow<'b, str>) -> Result<(), Fault> {
+    fn note(&mut self, context: Context, key_span: Span, key: Cow<'b, str>) -> Result<(), Fault> {
         let repeated = if self.few.len() < Self::FEW {
-            let repeated = self.few.contains(key);
+            let repeated = self.few.contains(&key);
             self.few.push(key.clone());
             repeated
         } else {
@@ -214,7 +214,7 @@ impl<'b> Seen<'b> {
         if !repeated {
             return Ok(());
         }
-        let path = context.path(key);
+        let path = context.path(&key);
         Err(Fault(Box::new(FaultKind::Structure {
             offset: key_span.start(),
             error: Structure::Duplicate { path },
@@ -283,7 +283,7 @@ impl<'b> Reader<'b> {
         let mut known = false;
         self.found.root = scanner.object(|scanner, quoted| {
             let key = quoted.decode(scanner.text());
-            seen.note(context, quoted.span, &key)?;
+            seen.note(context, quoted.span, key.clone())?;
             let start = scanner.position();
             match &*key {
                 "version" => {
@@ -395,7 +395,7 @@ impl<'b> Reader<'b> {
         found.index = Index::build(&found.instances).map_err(|(first, second)| {
             let place = |index: usize| Place::of(text.as_bytes(), found.instances[index].span.start());
             Failure::Error(StateError::DuplicateInstance {
-                id: found.instances[second].id.clone(),
+                id: Box::new(found.instances[second].id.clone()),
                 first: place(first),
                 second: place(second),
             })
@@ -412,7 +412,7 @@ impl<'b> Reader<'b> {
             let key = quoted.decode(scanner.text());
             let name = key.to_string();
             let context = Context::output(&name);
-            seen.note(Context::OUTPUTS, quoted.span, &key)?;
+            seen.note(Context::OUTPUTS, quoted.span, key.clone())?;
             if scanner.token() != b'{' {
                 return Err(fields::wrong_type(scanner, Context::OUTPUTS, &name, "an object"));
             }
@@ -421,7 +421,7 @@ impl<'b> Reader<'b> {
             let mut seen = Seen::default();
             scanner.object(|scanner, quoted| {
                 let key = quoted.decode(scanner.text());
-                seen.note(context, quoted.span, &key)?;
+                seen.note(context, quoted.span, key.clone())?;
                 match &*key {
                     "sensitive" => sensitive = boolean(scanner, context, "sensitive")?.unwrap_or(false),
                     "value" => value = Some(scanner.value()?),

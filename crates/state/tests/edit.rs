@@ -19,8 +19,11 @@ fn addresses(state: &State) -> Vec<String> {
         .collect()
 }
 
+/// A resource's module, its name, and for each instance the key as JSON and the id.
+type Resource<'t> = (&'t str, &'t str, &'t [(&'t str, &'t str)]);
+
 /// A state as Terraform writes it; each resource is a module, a name, and for each instance a key and an id.
-fn state(resources: &[(&str, &str, &[(&str, &str)])]) -> State {
+fn state(resources: &[Resource<'_>]) -> State {
     let mut entries = Vec::new();
     for (module, name, instances) in resources {
         let module = if module.is_empty() {
@@ -448,11 +451,13 @@ fn refuses_what_cannot_be() {
     let mut editor = before.edit();
     assert_eq!(
         editor.remove(&nowhere),
-        Err(EditError::NotFound { id: nowhere.clone() })
+        Err(EditError::NotFound {
+            id: Box::new(nowhere.clone())
+        })
     );
     assert_eq!(
         editor.graft(&before, &nowhere, &a.address),
-        Err(EditError::NotFound { id: nowhere })
+        Err(EditError::NotFound { id: Box::new(nowhere) })
     );
     editor.move_to(&a, &address("terraform_data.c")).unwrap();
     assert!(matches!(editor.remove(&a), Err(EditError::Contradiction { .. })));

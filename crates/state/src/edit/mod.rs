@@ -1,8 +1,9 @@
 //! Edits of a state that leave every byte alone which they do not concern.
 //!
-//! An [`Editor`] collects what is to happen to single objects; [`Editor::finish`] decides which entry of `resources`
-//! each object ends up in ([`plan`]), and splices the bytes ([`splice`], [`render`]).
+//! An [`Editor`] collects what is to happen to single objects; [`Editor::finish`] decides what becomes of each
+//! (`plan`) and which entry of `resources` it ends up in (`layout`), and splices the bytes (`splice`, `render`).
 
+mod layout;
 mod plan;
 mod render;
 mod splice;
@@ -21,13 +22,13 @@ pub enum EditError {
     #[error("{id} is not in the state")]
     NotFound {
         /// What was asked for.
-        id: InstanceId,
+        id: Box<InstanceId>,
     },
     /// Two objects would stand at one address.
     #[error("two objects would stand at {id}: {first}, and {second}")]
     Collision {
         /// The address.
-        id: InstanceId,
+        id: Box<InstanceId>,
         /// Where one of them comes from.
         first: String,
         /// Where the other comes from.
@@ -37,7 +38,7 @@ pub enum EditError {
     #[error("{id} cannot be {first} and {second} at once")]
     Contradiction {
         /// The object.
-        id: InstanceId,
+        id: Box<InstanceId>,
         /// What was asked for first.
         first: String,
         /// What was asked for then.
@@ -47,9 +48,9 @@ pub enum EditError {
     #[error("{from} cannot become {to}: it would be of another type")]
     TypeChange {
         /// Where the attributes come from.
-        from: InstanceId,
+        from: Box<InstanceId>,
         /// Where they would stand.
-        to: Address,
+        to: Box<Address>,
     },
     /// The result is not a state: a defect of this crate, found before anything was written.
     #[error("the edited state would not be valid: {0}")]
@@ -176,9 +177,7 @@ impl Editor {
     /// # Errors
     /// [`EditError::NotFound`] where the other state has no such object.
     pub fn graft(&mut self, from: &State, id: &InstanceId, to: &Address) -> Result<(), EditError> {
-        let position = from
-            .position(id)
-            .ok_or_else(|| EditError::NotFound { id: id.clone() })?;
+        let position = from.position(id).ok_or_else(|| not_found(id))?;
         let id = InstanceId {
             address: to.clone(),
             deposed: id.deposed.clone(),
@@ -200,9 +199,7 @@ impl Editor {
     /// [`EditError::NotFound`] for either object; [`EditError::Contradiction`] where it is also removed, or replaced
     /// already.
     pub fn replace(&mut self, id: &InstanceId, from: &State, from_id: &InstanceId) -> Result<(), EditError> {
-        let position = from
-            .position(from_id)
-            .ok_or_else(|| EditError::NotFound { id: from_id.clone() })?;
+        let position = from.position(from_id).ok_or_else(|| not_found(from_id))?;
         let change = self.change(id)?;
         if change.removed {
             return Err(contradiction(id, "removed", "replaced"));
@@ -245,10 +242,7 @@ impl Editor {
     }
 
     fn change(&mut self, id: &InstanceId) -> Result<&mut Change, EditError> {
-        let position = self
-            .state
-            .position(id)
-            .ok_or_else(|| EditError::NotFound { id: id.clone() })?;
+        let position = self.state.position(id).ok_or_else(|| not_found(id))?;
         Ok(self.changes.entry(position).or_default())
     }
 
@@ -262,14 +256,20 @@ impl Editor {
         }
         match self.grafts.iter_mut().find(|graft| graft.id == *id) {
             Some(graft) => Ok(&mut graft.details),
-            None => Err(EditError::NotFound { id: id.clone() }),
+            None => Err(not_found(id)),
         }
+    }
+}
+
+fn not_found(id: &InstanceId) -> EditError {
+    EditError::NotFound {
+        id: Box::new(id.clone()),
     }
 }
 
 fn contradiction(id: &InstanceId, first: &str, second: &str) -> EditError {
     EditError::Contradiction {
-        id: id.clone(),
+        id: Box::new(id.clone()),
         first: first.to_owned(),
         second: second.to_owned(),
     }

@@ -3,6 +3,9 @@
 mod block;
 mod decode;
 mod scan;
+mod span;
+mod token;
 
 pub(crate) use decode::{decode_string, decode_value, encode_string};
-pub(crate) use scan::{Fault, FaultKind, MAXIMUM_DEPTH, Member, Scanner, Span, members, type_name};
+pub(crate) use scan::{MAXIMUM_DEPTH, Scanner, members, type_name};
+pub(crate) use span::{Fault, FaultKind, Member, Span};

@@ -90,7 +90,7 @@ pub(super) fn wrong_type_at(
     };
     Fault(Box::new(FaultKind::Structure {
         offset: scanner.position(),
-        error: error,
+        error,
     }))
 }
 

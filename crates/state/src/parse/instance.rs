@@ -19,7 +19,7 @@ impl<'b> Reader<'b> {
         let mut instance = Instance::blank();
         instance.span = scanner.object(|scanner, quoted| {
             let key = quoted.decode(scanner.text());
-            seen.note(context, quoted.span, &key)?;
+            seen.note(context, quoted.span, key.clone())?;
             self.instance_field(&mut instance, scanner, context, &key)
         })?;
         self.seen_in_instance = seen;

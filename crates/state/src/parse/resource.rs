@@ -38,7 +38,7 @@ impl<'b> Reader<'b> {
         let (mut mode, mut kind, mut name, mut provider) = (None, None, None, None);
         let span = scanner.object(|scanner, quoted| {
             let key = quoted.decode(scanner.text());
-            seen.note(context, quoted.span, &key)?;
+            seen.note(context, quoted.span, key.clone())?;
             let at = scanner.position();
             match &*key {
                 "module" => module = self.module(scanner, context)?,
