@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p infra-rollback`; ROUNDS sets the number of rounds (default 15).
 
+#![allow(clippy::print_stdout)] // A bench prints its figures.
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

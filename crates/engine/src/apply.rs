@@ -256,11 +256,18 @@ fn not_applied(
     error: EngineError,
     written: bool,
 ) -> Result<()> {
-    if !written {
-        return Err(error);
-    }
-    match recover::take_back(context, prepared, journal) {
-        Ok(()) => Err(error),
+    let taken_back = if written {
+        recover::take_back(context, prepared, journal)
+    } else {
+        Ok(())
+    };
+    match taken_back {
+        Ok(()) => {
+            journal.append(Event::TakenBack {
+                stack: prepared.stack.clone(),
+            })?;
+            Err(error)
+        }
         Err(second) => Err(error.hint(second.message).kind(Kind::Halfway)),
     }
 }

@@ -85,7 +85,7 @@ pub fn carry(orphans: &[OrphanedProvider], deployed: &Configuration, target: &Co
             let block = find(deployed, &address)?;
             let text = match block {
                 Some((module, block)) => {
-                    used.follow(deployed, module, block.attributes.values());
+                    used.follow(module, block.attributes.values());
                     rename(block, &name, &alias)?
                 }
                 // No block at all means its defaults: then an empty one is the same.
@@ -190,12 +190,7 @@ struct Needs {
 }
 
 impl Needs {
-    fn follow<'e>(
-        &mut self,
-        configuration: &Configuration,
-        module: &Module,
-        expressions: impl Iterator<Item = &'e Expr>,
-    ) {
+    fn follow<'e>(&mut self, module: &Module, expressions: impl Iterator<Item = &'e Expr>) {
         for expression in expressions {
             for reference in &expression.references {
                 let mut parts = reference.split('.');
@@ -204,14 +199,14 @@ impl Needs {
                         if let Some(variable) = module.variables.get(name)
                             && self.variables.insert(name.to_owned(), variable.text.clone()).is_none()
                         {
-                            self.follow(configuration, module, variable.default.iter());
+                            self.follow(module, variable.default.iter());
                         }
                     }
                     (Some("local"), Some(name)) => {
                         if let Some(local) = module.locals.get(name)
                             && self.locals.insert(name.to_owned(), local.text.clone()).is_none()
                         {
-                            self.follow(configuration, module, std::iter::once(local));
+                            self.follow(module, std::iter::once(local));
                         }
                     }
                     _ => {}

@@ -184,7 +184,7 @@ fn variable_text(value: &toml::Value) -> String {
 fn join(a: &str, b: &str) -> String {
     let b = b.trim_start_matches("./").trim_end_matches('/');
     match (a, b) {
-        ("", b) if b == "." => String::new(),
+        ("", ".") => String::new(),
         ("", b) => b.to_owned(),
         (a, "" | ".") => a.to_owned(),
         (a, b) => format!("{a}/{b}"),

@@ -410,7 +410,7 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
     drive.run.status = Status::Aborted;
     drive.run.ended_at = Some(Timestamp::now());
     drive.save()?;
-    let _ = std::fs::remove_dir_all(context.run_folder(&drive.run.id));
+    remove_run_folder(context, &drive.run.id);
     Ok(drive.run)
 }
 
@@ -464,7 +464,7 @@ impl Drive<'_> {
         }
         let approved: Vec<Envelope> = prepared
             .iter()
-            .filter_map(|stack| self.journal.envelope(&stack.stack).cloned())
+            .filter_map(|stack| self.journal.approved(&stack.stack).cloned())
             .collect();
         let was_approved = self
             .journal
@@ -682,48 +682,86 @@ impl Drive<'_> {
     fn end(mut self, result: Result<Outcome>) -> Result<Outcome> {
         let status = match &result {
             Ok(_) => Status::Completed,
+            // Whatever went wrong: something was done and is not finished.
+            Err(_) if self.journal.has_effect() => Status::Halfway,
             Err(error) => match error.kind {
                 Kind::AwaitingApproval => Status::AwaitingApproval,
-                _ if self.run.status.is_unfinished() && self.journal.has_effect() && error.kind == Kind::Halfway => {
-                    Status::Halfway
-                }
-                // A resumed run that was refused, locked out or failed to plan is where it was before.
-                _ if self.run.status == Status::Halfway => Status::Halfway,
-                _ if self.run.status == Status::Applying && self.journal.has_effect() && error.kind != Kind::Failed => {
-                    Status::Halfway
-                }
                 Kind::Refused => Status::Refused,
                 _ => Status::Failed,
             },
         };
-        if let Err(error) = &result {
-            self.journal.append(Event::Stopped {
-                why: error.message.clone(),
-            })?;
-        } else {
-            self.journal.append(Event::Finished {
+        match &result {
+            Ok(_) => self.journal.append(Event::Finished {
                 status: status.as_str().to_owned(),
-            })?;
+            })?,
+            Err(error) => self.journal.append(Event::Stopped {
+                why: error.message.clone(),
+            })?,
         }
         self.run.status = status;
         if status.is_over() {
             self.run.ended_at = Some(Timestamp::now());
         }
         self.save()?;
+        if status == Status::Completed
+            && let Purpose::Undo { run } = &self.run.purpose
+        {
+            close_undone(self.context, &self.runs, run)?;
+        }
         if status.is_over() {
-            let _ = std::fs::remove_dir_all(self.context.run_folder(&self.run.id));
+            remove_run_folder(self.context, &self.run.id);
         }
         result.map_err(|error| match status {
             Status::Halfway => {
-                let hint = format!("`infra-rollback resume {}` goes on when the cause is gone", self.run.id);
-                let undo = format!("`infra-rollback undo {}` goes back to before it", self.run.id);
-                error.kind(Kind::Halfway).hint(hint).hint(undo)
+                let error = error
+                    .hint(format!(
+                        "`infra-rollback resume {}` goes on when the cause is gone",
+                        self.run.id
+                    ))
+                    .hint(format!("`infra-rollback undo {}` goes back to before it", self.run.id));
+                // What the guards and the locks say keeps its own exit code; a failure with effects is halfway.
+                if error.kind == Kind::Failed {
+                    error.kind(Kind::Halfway)
+                } else {
+                    error
+                }
             }
             Status::Failed | Status::Refused if !error.message.contains("nothing was changed") => {
                 error.hint("nothing was changed")
             }
             _ => error,
         })
+    }
+}
+
+/// A run that was undone is over: nobody may resume it later.
+fn close_undone(context: &Context, runs: &Runs<'_>, undone: &str) -> Result<()> {
+    let Some((mut run, version)) = runs.get(undone)? else {
+        return Ok(());
+    };
+    if run.status.is_over() {
+        return Ok(());
+    }
+    run.status = Status::Aborted;
+    run.ended_at = Some(Timestamp::now());
+    runs.update(&run, &version)?;
+    remove_run_folder(context, undone);
+    Ok(())
+}
+
+/// A run's private folder holds states and plans and must not stay behind; but a state that nobody has stored does.
+fn remove_run_folder(context: &Context, run: &str) {
+    fn holds_errored_state(folder: &std::path::Path) -> bool {
+        std::fs::read_dir(folder).is_ok_and(|entries| {
+            entries.filter_map(std::result::Result::ok).any(|entry| {
+                entry.file_name() == rollback_terraform::errored::FILE_NAME
+                    || (entry.file_type().is_ok_and(|kind| kind.is_dir()) && holds_errored_state(&entry.path()))
+            })
+        })
+    }
+    let folder = context.run_folder(run);
+    if !holds_errored_state(&folder) {
+        let _ = std::fs::remove_dir_all(folder);
     }
 }
 

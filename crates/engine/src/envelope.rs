@@ -18,7 +18,8 @@ pub struct Envelope {
     pub terraform_version: String,
     /// Objects that the joined state lets go of, takes in and moves: what Terraform's plan does not show.
     pub refactors: Vec<String>,
-    /// What happens to each object, as `fate address`: a resumed run may do what is left of it without asking again.
+    /// What happens to each object, as `fate address digest`, the digest being of what comes out: a resumed run may do
+    /// what is left of it without asking again.
     pub effects: Vec<String>,
 }
 
@@ -26,6 +27,9 @@ impl Envelope {
     /// Whether everything that this one does was in the other.
     pub fn is_part_of(&self, approved: &Envelope) -> bool {
         self.target_commit == approved.target_commit
+            && self.lineage == approved.lineage
+            && self.lock_file_sha256 == approved.lock_file_sha256
+            && self.terraform_version == approved.terraform_version
             && self.effects.iter().all(|effect| approved.effects.contains(effect))
     }
 }

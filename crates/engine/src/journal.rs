@@ -1,6 +1,8 @@
 //! The journal of a run: each intent is written before its effect, so that whoever comes after a crash knows
 //! what may have happened. Entries are only ever added.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rollback_release::{Created, Store};
 use rollback_terraform::ChildRecord;
@@ -60,6 +62,10 @@ pub enum Event {
         /// An integer: serde_json's exact numbers do not survive a flattened enum otherwise.
         milliseconds: u64,
         summary: String,
+    },
+    /// Terraform touched nothing, and the state is what it was before: this stack has no effect of the run.
+    TakenBack {
+        stack: String,
     },
     /// A state that Terraform could not store was found and stored.
     ErroredStateRecovered {
@@ -194,9 +200,14 @@ impl<'s> Journal<'s> {
         })
     }
 
-    /// The envelope that was approved for this stack.
-    pub fn envelope(&self, stack: &str) -> Option<&Envelope> {
-        self.entries.iter().rev().find_map(|entry| match &entry.event {
+    /// The envelope that was approved for this stack: the last one that was shown before the last yes. One that was
+    /// planned after it, and refused or never answered, is nobody's approval.
+    pub fn approved(&self, stack: &str) -> Option<&Envelope> {
+        let yes = self
+            .entries
+            .iter()
+            .rposition(|entry| matches!(entry.event, Event::Approved { .. }))?;
+        self.entries[..yes].iter().rev().find_map(|entry| match &entry.event {
             Event::Planned {
                 stack: named, envelope, ..
             } if named == stack => Some(envelope),
@@ -204,14 +215,21 @@ impl<'s> Journal<'s> {
         })
     }
 
-    /// Whether any effect may have happened.
+    /// Whether any effect may have happened and was not taken back.
     pub fn has_effect(&self) -> bool {
-        self.entries.iter().any(|entry| {
-            matches!(
-                entry.event,
-                Event::StateWriteIntended { .. } | Event::ApplyIntended { .. }
-            )
-        })
+        let mut touched = BTreeSet::new();
+        for entry in &self.entries {
+            match &entry.event {
+                Event::StateWriteIntended { stack, .. } | Event::ApplyIntended { stack, .. } => {
+                    touched.insert(stack.as_str());
+                }
+                Event::TakenBack { stack } => {
+                    touched.remove(stack.as_str());
+                }
+                _ => {}
+            }
+        }
+        !touched.is_empty()
     }
 }
 

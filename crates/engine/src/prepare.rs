@@ -197,11 +197,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
             .map(|plan| plan.terraform_version.clone())
             .unwrap_or_default(),
         refactors: refactors(&inverse),
-        effects: reconciled
-            .items
-            .iter()
-            .map(|item| format!("{} {}", item.fate, item.address))
-            .collect(),
+        effects: effects(&reconciled, plan.as_ref()),
     };
     Ok(Some(Prepared {
         stack: stack.name.clone(),
@@ -415,6 +411,25 @@ fn lock_of(context: &Context, deployed: &Deployed) -> Result<Option<Vec<u8>>> {
         Some(blob) => Ok(Some(context.store.get_blob(&blob)?)),
         None => Ok(std::fs::read(context.root.join(&path)).ok()),
     }
+}
+
+/// What happens to each object, with a digest of what comes out of it.
+fn effects(reconciled: &Reconciled, plan: Option<&Plan>) -> Vec<String> {
+    reconciled
+        .items
+        .iter()
+        .map(|item| {
+            let real = plan.and_then(|plan| {
+                let same = |real: &&rollback_terraform::ResourceChange| {
+                    real.address == item.address && real.deposed == item.deposed
+                };
+                plan.resource_changes.iter().find(same)
+            });
+            let outcome = real.map(|real| (&real.change.actions, &real.change.after, &real.change.after_unknown));
+            let digest = hex::encode(Sha256::digest(serde_json::to_vec(&outcome).unwrap_or_default()));
+            format!("{} {} {digest:.16}", item.fate, item.address)
+        })
+        .collect()
 }
 
 /// What the joined state does by itself, in words that the approval signs.

@@ -50,6 +50,12 @@ pub fn stack(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Res
             summary,
         })?;
     }
+    if journal.apply_folder(&stack.name).is_some()
+        && let Some(path) = local_file(context, stack)?.filter(|path| path.exists())
+    {
+        // Taking the lock and letting go of it clears away the note that a killed process left beside the state.
+        drop(LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?);
+    }
     state_write(context, stack, journal)?;
     if let Some(folder) = journal.apply_folder(&stack.name).map(str::to_owned) {
         errored_state(context, stack, Path::new(&folder), journal)?;
@@ -129,11 +135,14 @@ pub fn errored_state(context: &Context, stack: &Stack, folder: &Path, journal: &
             .hint("it is the only record of what was done: do not remove it; `resume` tries again")
     };
     // Its objects are kept first, whatever comes then.
-    context.store.put_blob(&errored.bytes)?;
-    match local_file(context, stack)? {
+    context
+        .store
+        .put_blob(&errored.bytes)
+        .map_err(|error| halfway(error.into()))?;
+    match local_file(context, stack).map_err(halfway)? {
         Some(path) => {
             let lock = LocalState::lock(&path, "infra-rollback").map_err(|error| halfway(terraform_error(error)))?;
-            let found = lock.read().map_err(terraform_error)?;
+            let found = lock.read().map_err(|error| halfway(terraform_error(error)))?;
             let current = State::parse(found).ok();
             if let Some(current) = &current {
                 if current.lineage() != errored.header.lineage {
@@ -150,7 +159,7 @@ pub fn errored_state(context: &Context, stack: &Stack, folder: &Path, journal: &
             std::fs::rename(&errored.path, folder.join(rollback_terraform::errored::PUSHED_NAME))?;
         }
         None => {
-            let live = Live::read(context, stack)?;
+            let live = Live::read(context, stack).map_err(halfway)?;
             let options = FolderOptions {
                 workspace: live.workspace_variable(),
                 ..FolderOptions::default()
@@ -177,24 +186,35 @@ pub fn errored_state(context: &Context, stack: &Stack, folder: &Path, journal: &
 /// # Errors
 /// Somebody else has written since, or it cannot be written: then the joined state stays.
 pub fn take_back(context: &Context, prepared: &Prepared, journal: &mut Journal<'_>) -> Result<()> {
-    let stack = context.stack(&prepared.stack)?;
     let former = match prepared.live.state() {
         Some(state) => state.clone(),
         None => return Err(EngineError::failed("there was no state before")),
     };
-    let mut editor = former.edit();
-    editor.set_serial(prepared.joined.state.serial() + 1);
-    let restored = editor.finish()?;
-    let now = Live::read(context, stack)?;
     let joined = &prepared.joined.state;
-    // A backend may raise the serial by itself; the content must be ours.
-    let ours = now.state().is_some_and(|state| {
-        state.sha256() == joined.sha256()
-            || (state.lineage() == joined.lineage() && state.serial() <= joined.serial() + 1)
-    });
-    if !ours {
-        return Err(EngineError::failed("somebody has written the state since"));
+    let somebody = || EngineError::failed("somebody has written the state since: it is left as it is");
+    let file = prepared.live.file();
+    // A local file is compared and written under one lock; a remote one is guarded by its serial.
+    let lock = match &file {
+        Some(path) => {
+            let lock = LocalState::lock(path, "infra-rollback").map_err(terraform_error)?;
+            if lock.read().map_err(terraform_error)? != joined.bytes() {
+                return Err(somebody());
+            }
+            Some(lock)
+        }
+        None => None,
+    };
+    let mut serial = joined.serial() + 1;
+    if file.is_none() {
+        let now = prepared.live.pull(context)?.ok_or_else(somebody)?;
+        if !same_but_serial(&now, joined) {
+            return Err(somebody());
+        }
+        serial = now.serial() + 1;
     }
+    let mut editor = former.edit();
+    editor.set_serial(serial);
+    let restored = editor.finish()?;
     let from_blob = context.store.put_blob(joined.bytes())?;
     let to_blob = context.store.put_blob(restored.bytes())?;
     journal.append(Event::StateWriteIntended {
@@ -204,19 +224,13 @@ pub fn take_back(context: &Context, prepared: &Prepared, journal: &mut Journal<'
         to_sha256: restored.sha256(),
         to_blob: to_blob.to_string(),
     })?;
-    match prepared.live.file() {
-        Some(path) => {
-            let lock = LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?;
-            lock.write_in_place(restored.bytes()).map_err(terraform_error)?;
-        }
+    match lock {
+        Some(lock) => lock.write_in_place(restored.bytes()).map_err(terraform_error)?,
         None => {
             let work = prepared
                 .work
                 .as_ref()
                 .ok_or_else(|| EngineError::failed("the private folder is gone"))?;
-            let mut editor = former.edit();
-            editor.set_serial(now.state().map_or(0, State::serial) + 1);
-            let restored = editor.finish()?;
             let file = work.root().join("infra-rollback.push.tfstate");
             std::fs::write(&file, restored.bytes())?;
             work.folder.state_push(&file, false).map_err(terraform_error)?;
@@ -225,4 +239,18 @@ pub fn take_back(context: &Context, prepared: &Prepared, journal: &mut Journal<'
     journal.append(Event::StateWritten {
         stack: prepared.stack.clone(),
     })
+}
+
+/// Whether two states say the same; a backend may write the text anew and raise the serial by itself.
+fn same_but_serial(a: &State, b: &State) -> bool {
+    let content = |state: &State| {
+        let mut value: serde_json::Value = serde_json::from_slice(state.bytes()).unwrap_or_default();
+        if let Some(map) = value.as_object_mut() {
+            map.remove("serial");
+            // Fields that Terraform leaves out or writes as null at will.
+            map.retain(|_, value| !value.is_null());
+        }
+        value
+    };
+    content(a) == content(b)
 }

@@ -100,6 +100,7 @@ fn describe(event: &Event) -> String {
                 if *succeeded { "succeeded" } else { "failed" }
             )
         }
+        Event::TakenBack { stack } => format!("{stack}: terraform touched nothing, the state is as before"),
         Event::ErroredStateRecovered { stack, .. } => {
             format!("{stack}: a state that terraform could not store is stored")
         }
