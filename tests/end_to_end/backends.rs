@@ -57,8 +57,16 @@ fn a_backend_that_moved_since() {
         std::fs::write(&old, &stale.bytes).unwrap();
         let back = world.tool(&["to", &first.commit, "--auto-approve"]);
         back.exits(0);
-        assert_eq!(world.objects(), first.objects, "the live state is where the backend lies now");
-        assert_eq!(std::fs::read(&old).unwrap(), stale.bytes, "the stale state is not touched");
+        assert_eq!(
+            world.objects(),
+            first.objects,
+            "the live state is where the backend lies now"
+        );
+        assert_eq!(
+            std::fs::read(&old).unwrap(),
+            stale.bytes,
+            "the stale state is not touched"
+        );
         world.is_tidy();
     });
 }
@@ -106,7 +114,10 @@ fn a_workspace_that_is_selected() {
         let first = world.release_of(&data("a", "one"));
         world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
         world.back_to(&first);
-        assert_eq!(std::fs::read(world.repo.join("terraform.tfstate")).unwrap(), default.bytes);
+        assert_eq!(
+            std::fs::read(world.repo.join("terraform.tfstate")).unwrap(),
+            default.bytes
+        );
     });
 }
 
@@ -125,7 +136,10 @@ fn a_workspace_of_the_environment() {
         let first = world.release_of(&text.replace("NAME", "a"));
         world.release_of(&(text.replace("NAME", "b") + &moved("terraform_data.a", "terraform_data.b")));
         world.back_to(&first);
-        assert_eq!(std::fs::read(world.repo.join("terraform.tfstate")).unwrap(), default.bytes);
+        assert_eq!(
+            std::fs::read(world.repo.join("terraform.tfstate")).unwrap(),
+            default.bytes
+        );
     });
 }
 
@@ -142,12 +156,18 @@ fn a_workspace_that_the_settings_name() {
         let first = world.release(&[("infra-rollback.toml", settings), ("main.tf", &data("a", "one"))]);
         world.release(&[
             ("infra-rollback.toml", settings),
-            ("main.tf", &(data("b", "two") + &moved("terraform_data.a", "terraform_data.b"))),
+            (
+                "main.tf",
+                &(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")),
+            ),
         ]);
         world.terraform(&["workspace", "select", "default"]).exits(0);
         world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
         assert_eq!(world.objects(), first.objects);
-        assert_eq!(std::fs::read(world.repo.join("terraform.tfstate")).unwrap(), default.bytes);
+        assert_eq!(
+            std::fs::read(world.repo.join("terraform.tfstate")).unwrap(),
+            default.bytes
+        );
         world.is_tidy();
     });
 }
@@ -159,7 +179,10 @@ fn a_release_of_another_workspace_is_not_gone_back_to() {
         world.terraform(&["workspace", "new", "other"]).exits(0);
         world.apply(&[]);
         world.unchanged(|world| {
-            world.tool(&["to", &first.commit, "--auto-approve"]).exits(3).says("lineage");
+            world
+                .tool(&["to", &first.commit, "--auto-approve"])
+                .exits(3)
+                .says("lineage");
         });
     });
 }
@@ -217,7 +240,13 @@ fn a_module_source_that_moved_on() {
         // And forward again, with the newer module.
         world.tool(&["undo", "--auto-approve"]).exits(0);
         let now = world.objects();
-        assert_eq!(now.keys().collect::<Vec<_>>(), second.objects.keys().collect::<Vec<_>>());
-        assert_eq!(now["module.m.terraform_data.y"], second.objects["module.m.terraform_data.y"]);
+        assert_eq!(
+            now.keys().collect::<Vec<_>>(),
+            second.objects.keys().collect::<Vec<_>>()
+        );
+        assert_eq!(
+            now["module.m.terraform_data.y"],
+            second.objects["module.m.terraform_data.y"]
+        );
     });
 }

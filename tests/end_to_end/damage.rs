@@ -26,7 +26,9 @@ fn a_live_state_that_is_gone_is_not_made_anew() {
                 .says("state restore");
         });
         // As the hint says.
-        world.tool(&["state", "restore", &first.commit, "--auto-approve"]).exits(0);
+        world
+            .tool(&["state", "restore", &first.commit, "--auto-approve"])
+            .exits(0);
         assert_eq!(world.objects(), first.objects);
     });
 }
@@ -56,7 +58,9 @@ fn a_live_state_that_cannot_be_read_is_a_clear_error() {
         world.release_of(&data("a", "two"));
         let good = world.state().bytes;
         let half = &good[..good.len() / 2];
-        let future = String::from_utf8(good.clone()).unwrap().replace("\"version\": 4", "\"version\": 5");
+        let future = String::from_utf8(good.clone())
+            .unwrap()
+            .replace("\"version\": 4", "\"version\": 5");
         let wide: Vec<u8> = good.iter().flat_map(|byte| [*byte, 0]).collect();
         for broken in [half, b"{}", b"[]", b"not json", b"\0\0\0\0", future.as_bytes(), &wide] {
             std::fs::write(world.state_path(), broken).unwrap();

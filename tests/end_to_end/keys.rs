@@ -49,7 +49,12 @@ fn numbers_become_hostile_keys() {
         let moves: String = KEYS
             .iter()
             .enumerate()
-            .map(|(index, key)| moved(&format!("terraform_data.n[{index}]"), &format!("terraform_data.n[{key}]")))
+            .map(|(index, key)| {
+                moved(
+                    &format!("terraform_data.n[{index}]"),
+                    &format!("terraform_data.n[{key}]"),
+                )
+            })
             .collect();
         let second = world.release_of(&(keyed("n").replace("each.key", "\"same\"") + &moves));
         world.back_to(&first);

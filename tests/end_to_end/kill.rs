@@ -1,6 +1,6 @@
 //! `kill -9` of terraform and of the tool while terraform applies, and applies that fail.
 
-use rollback_tests::{World, data, kill, kill_group, moved, scenario, wait_until};
+use rollback_tests::{Release, World, data, kill, kill_group, moved, scenario, wait_until};
 
 use crate::locks::waiting_on_the_way_back;
 
@@ -40,7 +40,10 @@ fn the_tool_alone_is_killed_and_terraform_goes_on() {
         let locks = world.tool(&["locks", "--json"]).json();
         assert_eq!(locks["locks"][0]["dead"], true);
         // Nobody but its own resume may go on, and that waits for the terraform that still works.
-        world.tool(&["to", &first.commit, "--auto-approve"]).exits(5).says("resume");
+        world
+            .tool(&["to", &first.commit, "--auto-approve"])
+            .exits(5)
+            .says("resume");
         let mut resumed = world.start(&["resume", "--auto-approve"]);
         wait_until("resume to begin", || {
             let run = world.last_run();
@@ -63,7 +66,9 @@ fn the_tool_alone_is_killed_and_terraform_ends_before_resume() {
         kill(tool.pid());
         tool.wait().died(9);
         world.put_out("go");
-        wait_until("terraform to end", || world.objects().contains_key("terraform_data.waiting"));
+        wait_until("terraform to end", || {
+            world.objects().contains_key("terraform_data.waiting")
+        });
         let made = world.objects()["terraform_data.waiting"].clone();
         world.tool(&["resume", "--auto-approve"]).exits(0);
         assert_eq!(world.objects()["terraform_data.waiting"], made, "it was made once");
@@ -91,7 +96,10 @@ fn everything_is_killed_while_terraform_applies() {
 fn a_resume_that_waits_is_killed_too() {
     scenario(|world| {
         let (first, _) = waiting_on_the_way_back(&world);
-        for command in [&["to", &first.commit, "--auto-approve"][..], &["resume", "--auto-approve"]] {
+        for command in [
+            &["to", &first.commit, "--auto-approve"][..],
+            &["resume", "--auto-approve"],
+        ] {
             let tool = world.start(command);
             wait_until("our apply", || world.is_out("begun"));
             if command[0] == "resume" {
@@ -119,7 +127,11 @@ fn an_apply_that_fails_stops_halfway_and_goes_on_when_mended() {
             world.release_of(&(data("b", "two") + &data("c", "two") + &moved("terraform_data.a", "terraform_data.b")));
         world.remove_out("mended");
         let stopped = world.tool(&["to", &first.commit, "--auto-approve"]);
-        stopped.exits(4).says("terraform_data.failing").says("resume").says("undo");
+        stopped
+            .exits(4)
+            .says("terraform_data.failing")
+            .says("resume")
+            .says("undo");
         let run = world.last_run();
         assert_eq!(world.runs()[0]["status"], "halfway");
         // Not mended yet.
@@ -134,25 +146,58 @@ fn an_apply_that_fails_stops_halfway_and_goes_on_when_mended() {
     });
 }
 
+/// Two releases, and a rollback to the first that has stopped halfway.
+fn stopped_halfway(world: &World) -> (Release, Release) {
+    world.put_out("mended");
+    let first = world.release_of(&(data("a", "one") + FAILING));
+    let second = world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+    world.remove_out("mended");
+    world.tool(&["to", &first.commit, "--auto-approve"]).exits(4);
+    (first, second)
+}
+
 #[test]
 fn an_apply_that_failed_can_be_undone_instead() {
     scenario(|world| {
-        world.put_out("mended");
-        let first = world.release_of(&(data("a", "one") + FAILING));
-        let second = world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
-        world.remove_out("mended");
-        world.tool(&["to", &first.commit, "--auto-approve"]).exits(4);
-        let run = world.last_run();
-        let undone = world.tool(&["undo", &run, "--auto-approve"]);
-        if undone.code == 5 {
-            // The halfway run holds the stack: it is given up first.
-            undone.says("abort");
-            world.tool(&["abort", &run]).exits(0);
-            world.tool(&["undo", &run, "--auto-approve"]).exits(0);
-        } else {
-            undone.exits(0);
-        }
+        let (first, second) = stopped_halfway(&world);
+        world.tool(&["undo", &world.last_run(), "--auto-approve"]).exits(0);
         world.is_at(&second);
+        // It is over: nothing takes it up again.
+        world.unchanged(|world| {
+            world.put_out("mended");
+            world.tool(&["resume", "--auto-approve"]).exits(1);
+        });
+        world.back_to_but(&first, &["terraform_data.failing"], &[]);
+    });
+}
+
+#[test]
+fn an_apply_that_failed_can_be_given_up_and_undone() {
+    scenario(|world| {
+        let (first, second) = stopped_halfway(&world);
+        let run = world.last_run();
+        world.tool(&["abort", &run]).exits(0);
+        world.is_tidy();
+        world.tool(&["resume", "--auto-approve"]).exits(1);
+        world.tool(&["undo", &run, "--auto-approve"]).exits(0);
+        world.is_at(&second);
+        world.put_out("mended");
+        world.back_to_but(&first, &["terraform_data.failing"], &[]);
+    });
+}
+
+#[test]
+fn a_halfway_run_holds_its_stacks() {
+    scenario(|world| {
+        let (first, _) = stopped_halfway(&world);
+        let run = world.last_run();
+        world.put_out("mended");
+        world.unchanged(|world| {
+            let held = world.tool(&["to", &first.commit, "--auto-approve"]);
+            held.exits(5).says(&run).says("resume").says("abort");
+        });
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+        world.is_at_but(&first, &["terraform_data.failing"]);
     });
 }
 

@@ -42,7 +42,10 @@ fn a_terraform_beside_our_apply_is_refused() {
         wait_until("our apply", || world.is_out("begun"));
         let beside = world.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
         beside.exits(1).says("Error acquiring the state lock");
-        world.terraform(&["state", "rm", "terraform_data.a"]).exits(1).says("lock");
+        world
+            .terraform(&["state", "rm", "terraform_data.a"])
+            .exits(1)
+            .says("lock");
         world.put_out("go");
         tool.wait().exits(0);
         world.is_at_but(&first, &["terraform_data.waiting"]);
@@ -80,7 +83,10 @@ fn many_at_once_end_well_or_locked() {
     scenario(|world| {
         let first = world.release_of(&(data("a", "one") + &data("c", "one")));
         let second = world.release_of(
-            &(data("b", "two") + &data("c", "two") + &data("d", "two") + &moved("terraform_data.a", "terraform_data.b")),
+            &(data("b", "two")
+                + &data("c", "two")
+                + &data("d", "two")
+                + &moved("terraform_data.a", "terraform_data.b")),
         );
         for round in 0..scale() {
             let target = if round % 2 == 0 { &first } else { &second };
@@ -102,7 +108,13 @@ fn snapshots_and_questions_go_on_beside_a_rollback() {
         let (first, second) = waiting_on_the_way_back(&world);
         let tool = world.start(&["to", &first.commit, "--auto-approve"]);
         wait_until("our apply", || world.is_out("begun"));
-        for question in [&["releases"][..], &["runs"], &["locks"], &["state", "versions"], &["show", &second.commit]] {
+        for question in [
+            &["releases"][..],
+            &["runs"],
+            &["locks"],
+            &["state", "versions"],
+            &["show", &second.commit],
+        ] {
             world.tool(question).exits(0);
         }
         world.put_out("go");

@@ -88,7 +88,10 @@ fn into_a_nested_keyed_module_and_out_again() {
                 + &moved("module.c[\"a\"].module.d[1].terraform_data.x", "terraform_data.x")
                 + &moved("module.c[\"b\"].module.d[0].terraform_data.x", "terraform_data.y")),
         );
-        assert_eq!(second.objects["terraform_data.x"], first.objects["module.c[\"a\"].module.d[1].terraform_data.x"]);
+        assert_eq!(
+            second.objects["terraform_data.x"],
+            first.objects["module.c[\"a\"].module.d[1].terraform_data.x"]
+        );
         world.back_to_but(
             &first,
             &[
@@ -136,7 +139,10 @@ fn single_to_count_and_back() {
     scenario(|world| {
         let single = world.release_of(&data("n", "same"));
         let counted = world.release_of(COUNTED);
-        assert_eq!(counted.objects["terraform_data.n[0]"], single.objects["terraform_data.n"]);
+        assert_eq!(
+            counted.objects["terraform_data.n[0]"],
+            single.objects["terraform_data.n"]
+        );
         world.back_to(&single);
         world.undo_to(&counted, &["terraform_data.n[1]", "terraform_data.n[2]"]);
     });
@@ -191,12 +197,20 @@ fn swap_by_state_mv() {
 fn rotation_by_state_mv() {
     scenario(|world| {
         let first = world.release_of(KEYED);
-        for (from, to) in [("n[\"a\"]", "kept"), ("n[\"b\"]", "n[\"a\"]"), ("n[\"c\"]", "n[\"b\"]"), ("kept", "n[\"c\"]")] {
+        for (from, to) in [
+            ("n[\"a\"]", "kept"),
+            ("n[\"b\"]", "n[\"a\"]"),
+            ("n[\"c\"]", "n[\"b\"]"),
+            ("kept", "n[\"c\"]"),
+        ] {
             let (from, to) = (format!("terraform_data.{from}"), format!("terraform_data.{to}"));
             world.terraform(&["state", "mv", &from, &to]).exits(0);
         }
         let second = world.release_of(&(KEYED.to_owned() + "# rotated\n"));
-        assert_eq!(first.objects["terraform_data.n[\"a\"]"], second.objects["terraform_data.n[\"c\"]"]);
+        assert_eq!(
+            first.objects["terraform_data.n[\"a\"]"],
+            second.objects["terraform_data.n[\"c\"]"]
+        );
         world.back_to(&first);
     });
 }
@@ -312,9 +326,8 @@ fn let_go_over_two_releases() {
 #[test]
 fn the_whole_story_there_and_back_and_there_again() {
     scenario(|world| {
-        let first = world.release_of(
-            &(data("app", "one") + &data("store", "s") + &data("cache", "c") + &data("letter", "l")),
-        );
+        let first =
+            world.release_of(&(data("app", "one") + &data("store", "s") + &data("cache", "c") + &data("letter", "l")));
         let second = world.release(&[
             (
                 "main.tf",

@@ -112,8 +112,7 @@ fn secrets_are_never_shown_and_never_recorded() {
             &["runs", "show", &run],
             &["releases"],
             &["show", to],
-            &["diff", to, &second.commit, "--patch"],
-            &["diff", to, &second.commit, "--state"],
+            &["diff", to, &second.commit, "--state", "--patch"],
             &["state", "versions"],
             &["state", "blame", "terraform_data.user.input"],
             &["state", "inspect", "terraform.tfstate"],
@@ -127,7 +126,24 @@ fn secrets_are_never_shown_and_never_recorded() {
     });
 }
 
-/// `diff --config` shows files of Git, where a default that is secret was written down by its author.
+#[test]
+#[ignore = "bug 14: the difference of configurations shows defaults of sensitive variables"]
+fn differences_do_not_show_what_plans_mask() {
+    scenario(|mut world| {
+        world.set("TF_VAR_token", GIVEN);
+        let first = world.release_of(&configuration(IN_INPUT));
+        let second = world.release_of(&configuration(IN_LATER));
+        for more in [&[][..], &["--config"], &["--patch"], &["--json"]] {
+            let arguments: Vec<&str> = ["diff", &first.commit, &second.commit]
+                .iter()
+                .chain(more)
+                .copied()
+                .collect();
+            silent(&world.tool(&arguments)).exits(0).says("main.tf");
+        }
+    });
+}
+
 #[test]
 fn values_of_the_command_line_are_not_recorded() {
     scenario(|mut world| {
@@ -147,7 +163,9 @@ fn values_of_the_command_line_are_not_recorded() {
         world.set("TF_VAR_token", GIVEN);
         world.is_at_but(&first, &["terraform_data.replaced"]);
         let run = world.last_run();
-        silent(&world.tool(&["runs", "show", &run, "--json"])).says("token").exits(0);
+        silent(&world.tool(&["runs", "show", &run, "--json"]))
+            .says("token")
+            .exits(0);
         nothing_in_the_home(&world);
     });
 }
@@ -189,9 +207,10 @@ fn what_a_waiting_run_keeps_is_for_its_owner_alone() {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).unwrap().filter_map(Result::ok) {
                 let path = entry.path();
-                let closed_above = path.ancestors().take_while(|above| *above != world.home).any(|above| {
-                    above.is_dir() && !above.is_symlink() && mode(above) & 0o077 == 0
-                });
+                let closed_above = path
+                    .ancestors()
+                    .take_while(|above| *above != world.home)
+                    .any(|above| above.is_dir() && !above.is_symlink() && mode(above) & 0o077 == 0);
                 if path.is_symlink() {
                     continue;
                 }

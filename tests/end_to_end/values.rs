@@ -4,8 +4,10 @@ use rollback_tests::{World, data, moved, scenario};
 
 use crate::damage::edit;
 
-const ASKED: &str = "variable \"size\" {\n  default = \"small\"\n}\nresource \"terraform_data\" \"a\" {\n  input = var.size\n}\n";
-const REQUIRED: &str = "variable \"size\" {\n  type = string\n}\nresource \"terraform_data\" \"a\" {\n  input = var.size\n}\n";
+const ASKED: &str =
+    "variable \"size\" {\n  default = \"small\"\n}\nresource \"terraform_data\" \"a\" {\n  input = var.size\n}\n";
+const REQUIRED: &str =
+    "variable \"size\" {\n  type = string\n}\nresource \"terraform_data\" \"a\" {\n  input = var.size\n}\n";
 
 #[test]
 fn a_value_of_the_command_line_is_missed_and_named() {
@@ -14,7 +16,12 @@ fn a_value_of_the_command_line_is_missed_and_named() {
         world.release_of(&data("a", "fixed"));
         world.unchanged(|world| {
             let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
-            refused.exits(3).says("terraform_data.a").says("input").says("size").says("--var");
+            refused
+                .exits(3)
+                .says("terraform_data.a")
+                .says("input")
+                .says("size")
+                .says("--var");
         });
         world.is_tidy();
         world
@@ -43,7 +50,13 @@ fn another_value_can_be_accepted_by_name() {
     scenario(|world| {
         let first = world.release_with(&[("main.tf", ASKED)], &["-var", "size=huge"]);
         world.release_of(&data("a", "fixed"));
-        let arguments = ["to", &first.commit, "--auto-approve", "--accept-change", "terraform_data.a"];
+        let arguments = [
+            "to",
+            &first.commit,
+            "--auto-approve",
+            "--accept-change",
+            "terraform_data.a",
+        ];
         world.tool(&arguments).exits(0);
         assert_eq!(world.objects(), first.objects);
         world.is_clean_at(&first.commit, &[]);
@@ -60,7 +73,10 @@ fn a_value_of_a_file_outside_of_git() {
         let first = world.release_with(&[("main.tf", ASKED)], &[&option]);
         world.release_of(&data("a", "fixed"));
         world.unchanged(|world| {
-            world.tool(&["to", &first.commit, "--auto-approve"]).exits(3).says("size");
+            world
+                .tool(&["to", &first.commit, "--auto-approve"])
+                .exits(3)
+                .says("size");
         });
         world
             .tool(&["to", &first.commit, "--auto-approve", "--var-file", &file])
@@ -108,11 +124,19 @@ fn a_variable_file_that_the_settings_name() {
         let files = |size: &str| format!("size = \"{size}\"\n");
         let option = ["-var-file=production.tfvars"];
         let first = world.release_with(
-            &[("infra-rollback.toml", settings), ("main.tf", REQUIRED), ("production.tfvars", &files("one"))],
+            &[
+                ("infra-rollback.toml", settings),
+                ("main.tf", REQUIRED),
+                ("production.tfvars", &files("one")),
+            ],
             &option,
         );
         world.release_with(
-            &[("infra-rollback.toml", settings), ("main.tf", REQUIRED), ("production.tfvars", &files("two"))],
+            &[
+                ("infra-rollback.toml", settings),
+                ("main.tf", REQUIRED),
+                ("production.tfvars", &files("two")),
+            ],
             &option,
         );
         world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
@@ -134,7 +158,13 @@ fn tainted_since() {
             // What is tainted now would be replaced: that needs a yes of its own.
             ran.says("terraform_data.a");
             assert_eq!(world.objects(), before);
-            let arguments = ["to", &first.commit, "--auto-approve", "--accept-change", "terraform_data.a"];
+            let arguments = [
+                "to",
+                &first.commit,
+                "--auto-approve",
+                "--accept-change",
+                "terraform_data.a",
+            ];
             world.tool(&arguments).exits(0);
             world.is_at_but(&first, &["terraform_data.a"]);
         } else {
@@ -200,10 +230,15 @@ fn changed_by_hand_after_the_snapshot() {
         let first = world.release_of(&(data("a", "one") + &data("b", "one")));
         world.release_of(&(data("a", "two") + &data("b", "two")));
         // Somebody applies what is in no commit, and nobody takes a snapshot.
-        world.put("main.tf", &(data("a", "by hand") + &data("b", "two") + &data("c", "by hand")));
+        world.put(
+            "main.tf",
+            &(data("a", "by hand") + &data("b", "two") + &data("c", "by hand")),
+        );
         world.apply(&[]);
         world.git(&["checkout", "--quiet", "main.tf"]);
-        world.terraform(&["state", "mv", "terraform_data.b", "terraform_data.elsewhere"]).exits(0);
+        world
+            .terraform(&["state", "mv", "terraform_data.b", "terraform_data.elsewhere"])
+            .exits(0);
         world.back_to(&first);
     });
 }

@@ -193,7 +193,10 @@ impl World {
 fn same_objects(now: &Objects, then: &Objects, anew: &[&str]) {
     let addresses: Vec<_> = now.keys().collect();
     let wanted: Vec<_> = then.keys().collect();
-    assert!(addresses == wanted, "addresses are {addresses:#?}, they were {wanted:#?}");
+    assert!(
+        addresses == wanted,
+        "addresses are {addresses:#?}, they were {wanted:#?}"
+    );
     for (address, id) in then {
         if anew.contains(&address.as_str()) {
             assert!(now[address] != *id, "{address} was to be made anew and is the same");

@@ -19,8 +19,12 @@ impl StateFile {
     /// It is no JSON.
     #[track_caller]
     pub fn parse(bytes: Vec<u8>) -> Self {
-        let json = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|error| panic!("the state cannot be parsed: {error}: {}", String::from_utf8_lossy(&bytes)));
+        let json = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            panic!(
+                "the state cannot be parsed: {error}: {}",
+                String::from_utf8_lossy(&bytes)
+            )
+        });
         StateFile { bytes, json }
     }
 
