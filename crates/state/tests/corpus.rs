@@ -1,6 +1,8 @@
 //! Every state of a folder that INFRA_ROLLBACK_CORPUS names: read and given back byte for byte, counted like
 //! serde_json counts, or refused with one clear line. Does nothing where the variable is not set.
 
+#![allow(clippy::print_stderr)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
