@@ -3,7 +3,7 @@
 //! In this order: the provider's own identity; `moved` blocks; the address. Linear in the number of
 //! objects, and objects that did not change at all are recognised by their bytes alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rollback_config::Location;
 use rollback_state::{Instance, InstanceId, Mode, State};
@@ -74,12 +74,20 @@ struct Matcher<'a> {
 
 impl<'a> Matcher<'a> {
     /// Takes the pairs out of the two lists of what is still open; each names positions in them.
-    fn settle(&mut self, found: Vec<(usize, usize, Identity, Option<Location>)>) {
+    ///
+    /// `unchanged` says that the attributes are known to be the same to the byte.
+    fn settle(&mut self, found: Vec<Found>, unchanged: bool) {
         let mut open_current: Vec<Option<&'a Instance>> = self.pairing.added.drain(..).map(Some).collect();
         let mut open_target: Vec<Option<&'a Instance>> = self.pairing.gone.drain(..).map(Some).collect();
-        for (left, right, identity, moved) in found {
+        for Found {
+            left,
+            right,
+            identity,
+            moved,
+        } in found
+        {
             if let (Some(current), Some(target)) = (open_current[left].take(), open_target[right].take()) {
-                let identical = current.attributes_raw(self.current) == target.attributes_raw(self.target);
+                let identical = unchanged || current.attributes_raw(self.current) == target.attributes_raw(self.target);
                 let same_object = identical
                     || identity == Identity::Provider
                     || is_same_object(self.current, current, self.target, target);
@@ -126,7 +134,7 @@ impl<'a> Matcher<'a> {
                     let right = next + steps;
                     next = right + 1;
                     if is_unchanged(instance, gone[right]) {
-                        found.push((left, right, Identity::Address, None));
+                        found.push(Found::new(left, right, Identity::Address));
                     }
                 }
                 None => left_over.push(left),
@@ -139,11 +147,11 @@ impl<'a> Matcher<'a> {
                 if let Some(right) = positions.get(instance.id())
                     && is_unchanged(instance, gone[*right])
                 {
-                    found.push((left, *right, Identity::Address, None));
+                    found.push(Found::new(left, *right, Identity::Address));
                 }
             }
         }
-        self.settle(found);
+        self.settle(found, true);
     }
 
     /// The same id of the same type of the same provider, once in each state.
@@ -171,7 +179,7 @@ impl<'a> Matcher<'a> {
         groups.retain(|_, group| !group.current.is_empty());
         // What is settled already may have the same id (`none` of a random_password): then the id
         // alone tells nothing.
-        let wanted: std::collections::HashSet<&str> = groups.keys().map(|(kind, ..)| *kind).collect();
+        let wanted: HashSet<&str> = groups.keys().map(|(kind, ..)| *kind).collect();
         for (position, pair) in self.pairing.pairs.iter().enumerate() {
             if wanted.contains(kind(pair.current))
                 && let Some(identifier) = pair.current.identifier(self.current)
@@ -184,14 +192,14 @@ impl<'a> Matcher<'a> {
         for group in groups.values() {
             self.match_group(group, &mut found);
         }
-        self.settle(found);
+        self.settle(found, false);
     }
 
-    fn match_group(&self, group: &Group, found: &mut Vec<(usize, usize, Identity, Option<Location>)>) {
+    fn match_group(&self, group: &Group, found: &mut Vec<Found>) {
         if let ([left], [right], []) = (&group.current[..], &group.target[..], &group.settled[..]) {
             let (current, target) = (self.pairing.added[*left], self.pairing.gone[*right]);
             if is_same_object(self.current, current, self.target, target) {
-                found.push((*left, *right, Identity::Provider, None));
+                found.push(Found::new(*left, *right, Identity::Provider));
             }
             return;
         }
@@ -214,7 +222,7 @@ impl<'a> Matcher<'a> {
         }
         for (lefts, rights) in by_place.values() {
             if let ([left], [right]) = (&lefts[..], &rights[..]) {
-                found.push((*left, *right, Identity::Provider, None));
+                found.push(Found::new(*left, *right, Identity::Provider));
             }
         }
     }
@@ -237,10 +245,15 @@ impl<'a> Matcher<'a> {
             .into_iter()
             .filter_map(|(right, mut claims)| {
                 let (left, moved) = claims.pop()?;
-                claims.is_empty().then_some((left, right, Identity::Chain, moved))
+                claims.is_empty().then_some(Found {
+                    left,
+                    right,
+                    identity: Identity::Chain,
+                    moved,
+                })
             })
             .collect();
-        self.settle(found);
+        self.settle(found, false);
     }
 
     /// What is left at one address in both states.
@@ -254,10 +267,10 @@ impl<'a> Matcher<'a> {
             .filter_map(|(left, instance)| {
                 positions
                     .get(instance.id())
-                    .map(|right| (left, *right, Identity::Address, None))
+                    .map(|right| Found::new(left, *right, Identity::Address))
             })
             .collect();
-        self.settle(found);
+        self.settle(found, false);
     }
 }
 
@@ -267,6 +280,25 @@ fn positions<'i>(instances: &[&'i Instance]) -> HashMap<&'i InstanceId, usize> {
         .enumerate()
         .map(|(position, instance)| (instance.id(), position))
         .collect()
+}
+
+/// A pair, as positions among what is still open.
+struct Found {
+    left: usize,
+    right: usize,
+    identity: Identity,
+    moved: Option<Location>,
+}
+
+impl Found {
+    fn new(left: usize, right: usize, identity: Identity) -> Self {
+        Found {
+            left,
+            right,
+            identity,
+            moved: None,
+        }
+    }
 }
 
 /// Objects with one type, provider and id; positions among what is open, or among the pairs.

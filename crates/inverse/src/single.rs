@@ -21,44 +21,50 @@ pub(crate) fn added(
     taken: &mut HashSet<Address>,
     kept: &[&Instance],
 ) -> Vec<Change> {
-    let mut kept_by_id: Option<HashMap<(&str, String), Vec<&Instance>>> = None;
     let mut changes = Vec::with_capacity(added.len());
+    let mut doomed = Vec::new();
     for instance in added {
         let trace = context.history.to_target(instance.address());
-        if let Some(change) =
-            declared(context, instance, &trace, taken).or_else(|| let_go_again(context, instance, &trace))
-        {
-            changes.push(change);
-            continue;
+        match declared(context, instance, &trace, taken).or_else(|| let_go_again(context, instance, &trace)) {
+            Some(change) => changes.push(change),
+            None => doomed.push(*instance),
         }
-        // Built once, and only where something is about to be destroyed.
-        let index = kept_by_id.get_or_insert_with(|| by_identifier(context, kept));
-        let kind = instance.address().resource.kind.as_str();
-        let twin = instance.identifier(context.input.current).and_then(|id| {
-            let candidates = index.get(&(kind, id))?;
-            candidates
-                .iter()
-                .find(|other| is_same_real_object(context.input.current, instance, other))
-        });
-        changes.push(match twin {
-            Some(twin) => twin_of(context, instance, twin),
-            None => context.destroy(instance, "It was added since."),
-        });
     }
+    let twins = twins(context, &doomed, kept);
+    changes.extend(doomed.into_iter().map(|instance| match twins.get(instance.id()) {
+        Some(twin) => twin_of(context, instance, twin),
+        None => context.destroy(instance, "It was added since."),
+    }));
     changes
 }
 
-fn by_identifier<'i>(context: &Context<'_>, kept: &[&'i Instance]) -> HashMap<(&'i str, String), Vec<&'i Instance>> {
-    let mut index: HashMap<(&str, String), Vec<&Instance>> = HashMap::new();
-    for instance in kept {
-        if let Some(id) = instance.identifier(context.input.current) {
-            index
-                .entry((instance.address().resource.kind.as_str(), id))
-                .or_default()
-                .push(instance);
+/// Objects that stay and are the same real ones as some that are to be destroyed, by the latter's ids.
+fn twins<'i>(
+    context: &Context<'_>,
+    doomed: &[&'i Instance],
+    kept: &[&'i Instance],
+) -> HashMap<&'i InstanceId, &'i Instance> {
+    let state = context.input.current;
+    let kind = |instance: &'i Instance| instance.address().resource.kind.as_str();
+    let mut by_identifier: HashMap<(&str, String), Vec<&Instance>> = HashMap::new();
+    for instance in doomed {
+        if let Some(id) = instance.identifier(state) {
+            by_identifier.entry((kind(instance), id)).or_default().push(instance);
         }
     }
-    index
+    let kinds: HashSet<&str> = by_identifier.keys().map(|(kind, _)| *kind).collect();
+    let mut twins = HashMap::new();
+    for instance in kept.iter().filter(|instance| kinds.contains(kind(instance))) {
+        let same_id = instance
+            .identifier(state)
+            .and_then(|id| by_identifier.get(&(kind(instance), id)));
+        for other in same_id.into_iter().flatten() {
+            if is_same_real_object(state, other, instance) {
+                twins.insert(other.id(), *instance);
+            }
+        }
+    }
+    twins
 }
 
 /// The target's configuration declares it although no state of the target has it.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use rollback_state::{Instance, State};
+use rollback_state::{Instance, PathStep, State};
 use serde_json::Value;
 
 use super::names::{FRAGMENTS, is_secret_name};
@@ -148,7 +148,15 @@ impl Secrets {
 
     /// What the state marks as sensitive.
     fn add_marked(&mut self, state: &State, instance: &Instance) {
-        let paths = instance.sensitive_paths(state);
+        let mut paths = instance.sensitive_paths(state);
+        // Nearly all are strings at the top, which are found without reading all the attributes.
+        paths.retain(|path| {
+            let text = match &path[..] {
+                [PathStep::Attribute(name)] => instance.string_attribute(state, name),
+                _ => None,
+            };
+            text.as_deref().map(|text| self.add_text(text)).is_none()
+        });
         if !paths.is_empty() {
             self.add_at(&PathTree::new(&paths), &Value::Object(instance.attributes(state)));
         }
