@@ -239,6 +239,26 @@ fn with_instance(fields: &str) -> Result<State, StateError> {
     ))
 }
 
+/// Terraform looks at `attributes_flat` only where there is no `attributes`, whichever comes first.
+#[test]
+fn flat_attributes_count_only_where_there_are_no_others() {
+    let (flat, structured) = (
+        r#""attributes_flat":{"id":"flat"}"#,
+        r#""attributes":{"id":"structured"}"#,
+    );
+    for (fields, expected) in [
+        (format!("{flat},{structured}"), "structured"),
+        (format!("{structured},{flat}"), "structured"),
+        (format!(r#""attributes":null,{flat}"#), "flat"),
+    ] {
+        let state = with_instance(&fields).unwrap();
+        let instance = state.instances().next().unwrap();
+        assert_eq!(instance.identifier(&state).as_deref(), Some(expected));
+        assert_eq!(instance.attributes(&state)["id"], json!(expected));
+        assert_eq!(instance.is_flat(), expected == "flat");
+    }
+}
+
 #[test]
 fn hostile_keys_do_not_become_numbers() {
     let state = with_instance(r#""attributes":{"a":{"$serde_json::private::Number":"1"},"b":-0.0,"c":1E400}"#).unwrap();
