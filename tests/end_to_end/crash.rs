@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use rollback_tests::{Chance, Release, World, data, forgotten, moved, scale, scenario};
+use rollback_tests::{Chance, Release, World, data, forgotten, kill, moved, scale, scenario};
 
 /// The number of entries in the journal of a whole run.
 struct Story {
@@ -237,5 +237,145 @@ fn crashes_of_an_undo() {
             assert_eq!(now.len(), before.len(), "{point}");
             world.is_tidy();
         });
+    });
+}
+
+/// The number of the journal's first entry of a kind.
+fn number_of(story: &Story, event: &str) -> u64 {
+    let whole = story.world.copy();
+    whole.tool(&["to", &story.first.commit, "--auto-approve"]).exits(0);
+    let journal = whole.journal(&whole.last_run());
+    let entry = journal.iter().find(|entry| entry["event"] == event);
+    entry
+        .and_then(|entry| entry["sequence"].as_u64())
+        .unwrap_or_else(|| panic!("no {event} in {journal:?}"))
+}
+
+#[test]
+fn a_state_that_was_cut_off_in_the_write() {
+    scenario(|world| {
+        let story = story(world);
+        let point = format!("after:{}", number_of(&story, "state-write-intended"));
+        let whole = story.world.state().bytes;
+        for left in [0, 1, whole.len() / 2, whole.len() - 2] {
+            let world = story.world.copy();
+            crash(&world, &["to", &story.first.commit, "--auto-approve"], &point);
+            std::fs::write(world.state_path(), &whole[..left]).unwrap();
+            world.tool(&["resume", "--auto-approve"]).exits(0);
+            arrived(&story, &world, &point);
+        }
+    });
+}
+
+#[test]
+fn somebody_else_wrote_between_the_crash_and_the_resume() {
+    scenario(|world| {
+        let story = story(world);
+        let point = format!("after:{}", number_of(&story, "state-write-intended"));
+        let world = story.world.copy();
+        crash(&world, &["to", &story.first.commit, "--auto-approve"], &point);
+        world.put("more.tf", &data("by_hand", "x"));
+        world.apply(&[]);
+        std::fs::remove_file(world.repo.join("more.tf")).unwrap();
+        let theirs = world.objects();
+        let resumed = world.tool(&["resume", "--auto-approve"]);
+        // Their object is destroyed only where somebody has said yes to that: it was not in what was approved.
+        if resumed.code == 0 {
+            arrived(&story, &world, &point);
+        } else {
+            assert!([3, 4, 6].contains(&resumed.code), "{resumed}");
+            assert_eq!(world.objects(), theirs);
+        }
+    });
+}
+
+/// Rollbacks with only one kind of effect have other boundaries.
+#[test]
+fn a_rollback_that_only_moves_and_one_that_only_applies() {
+    for later in [
+        data("b", "one") + &data("c", "one") + &moved("terraform_data.a", "terraform_data.b"),
+        data("a", "two") + &data("c", "two"),
+    ] {
+        scenario(|world| {
+            let first = world.release_of(&(data("a", "one") + &data("c", "one")));
+            world.release_of(&later);
+            let whole = world.copy();
+            whole.back_to(&first);
+            let entries = whole.journal(&whole.last_run()).len() as u64;
+            let story = Story { world, first, entries };
+            let mut chance = Chance::new();
+            let points = (0..3 * scale())
+                .map(|_| {
+                    let when = if chance.below(2) == 0 { "before" } else { "after" };
+                    format!("{when}:{}", 1 + chance.below(entries))
+                })
+                .collect();
+            each(points, |point| {
+                let world = story.world.copy();
+                crash(&world, &["to", &story.first.commit, "--auto-approve"], point);
+                go_on(&story, &world, point);
+                world.is_at(&story.first);
+            });
+        });
+    }
+}
+
+/// Not at boundaries, at any moment.
+#[test]
+fn killed_at_any_moment() {
+    scenario(|world| {
+        let story = story(world);
+        let mut chance = Chance::new();
+        let moments = (0..6 * scale()).map(|_| chance.below(700).to_string()).collect();
+        each(moments, |moment| {
+            let world = story.world.copy();
+            let tool = world.start(&["to", &story.first.commit, "--auto-approve"]);
+            std::thread::sleep(std::time::Duration::from_millis(moment.parse().unwrap()));
+            kill(tool.pid());
+            let died = tool.wait();
+            assert!([0, -9].contains(&died.code), "{died}");
+            if died.code != 0 {
+                go_on(&story, &world, moment);
+            }
+            arrived(&story, &world, moment);
+        });
+    });
+}
+
+#[test]
+fn a_snapshot_killed_at_any_moment_is_whole_or_not_there() {
+    scenario(|world| {
+        world.release_of(&(data("a", "one") + &data("b", "one")));
+        let mut chance = Chance::new();
+        let mut count = 1;
+        for _ in 0..8 * scale() {
+            let snapshot = world.start(&["snapshot"]);
+            std::thread::sleep(std::time::Duration::from_millis(chance.below(120)));
+            kill(snapshot.pid());
+            snapshot.wait();
+            let releases = world.tool(&["releases", "--limit", "1000", "--json"]);
+            let releases = releases.exits(0).json();
+            assert_eq!(releases["unreadable"], serde_json::json!([]));
+            let now = releases["releases"].as_array().unwrap().len();
+            assert!(now == count || now == count + 1, "{count} -> {now}");
+            count = now;
+            let newest = releases["releases"][0]["id"].as_str().unwrap();
+            world.tool(&["show", newest]).exits(0);
+            assert!(world.tool(&["state", "pull", newest]).bytes == world.state().bytes);
+        }
+        world.snapshot();
+    });
+}
+
+#[test]
+fn many_snapshots_at_once_are_all_kept() {
+    scenario(|world| {
+        world.release_of(&data("a", "one"));
+        let snapshots: Vec<_> = (0..5).map(|_| world.start(&["snapshot"])).collect();
+        for snapshot in snapshots {
+            snapshot.wait().exits(0);
+        }
+        let releases = world.tool(&["releases", "--json"]).json();
+        assert_eq!(releases["releases"].as_array().unwrap().len(), 6);
     });
 }

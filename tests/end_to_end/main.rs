@@ -5,12 +5,14 @@
 
 mod backends;
 mod commands;
+mod configurations;
 mod crash;
 mod damage;
 mod guards;
 mod keys;
 mod kill;
 mod locks;
+mod records;
 mod refactors;
 mod secrets;
 mod stacks;

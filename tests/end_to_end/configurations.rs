@@ -1,0 +1,324 @@
+//! Configurations that read files, come from branches, or are written in other ways, and checkouts that are elsewhere.
+
+use rollback_tests::{World, data, moved, scenario};
+
+#[test]
+fn files_that_the_configuration_reads() {
+    scenario(|mut world| {
+        world.stack = "deploy/app".to_owned();
+        let settings = "[[stack]]\nname = \"app\"\ndir = \"deploy/app\"\n";
+        let main = r#"
+resource "terraform_data" "files" {
+  input = {
+    own      = file("${path.module}/own.txt")
+    shared   = file("${path.root}/../../shared/shared.txt")
+    template = templatefile("own.tftpl", { name = "x" })
+    set      = fileset(path.module, "parts/*.txt")
+  }
+}
+resource "terraform_data" "script" {
+  triggers_replace = filesha256("run.sh")
+  provisioner "local-exec" {
+    command = "./run.sh"
+  }
+}
+"#;
+        let release = |text: &str| {
+            world.write(&[
+                ("infra-rollback.toml", settings),
+                ("deploy/app/main.tf", main),
+                ("deploy/app/own.txt", text),
+                ("deploy/app/own.tftpl", &format!("{text} of ${{name}}")),
+                ("deploy/app/parts/a.txt", text),
+                ("deploy/app/run.sh", &format!("#!/bin/sh\necho {text} >> $OUT/ran\n")),
+                ("shared/shared.txt", text),
+            ]);
+            let script = world.repo.join("deploy/app/run.sh");
+            world.git(&["add", "--all"]);
+            world.git(&["update-index", "--chmod=+x", "deploy/app/run.sh"]);
+            std::process::Command::new("chmod")
+                .arg("+x")
+                .arg(script)
+                .status()
+                .unwrap();
+            world.init();
+            let commit = world.commit("files");
+            world.apply(&[]);
+            world.snapshot();
+            (commit, world.objects())
+        };
+        let (first, before) = release("one");
+        release("two");
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        let now = world.objects();
+        assert_eq!(now["terraform_data.files"], before["terraform_data.files"]);
+        assert_eq!(
+            world.state().attributes("terraform_data.files")["input"]["value"]["shared"],
+            "one"
+        );
+        assert_eq!(
+            std::fs::read_to_string(world.out.join("ran")).unwrap(),
+            "one\ntwo\none\n"
+        );
+        world.is_clean_at(&first, &[]);
+        world.is_tidy();
+    });
+}
+
+#[test]
+fn a_file_that_git_does_not_have_is_a_clear_error() {
+    scenario(|world| {
+        let reading = "resource \"terraform_data\" \"a\" {\n  input = file(\"untracked.tfstate.key\")\n}\n";
+        world.put("untracked.tfstate.key", "a key\n");
+        let first = world.release_of(reading);
+        world.release_of(&data("a", "two"));
+        world.unchanged(|world| {
+            let failed = world.tool(&["to", &first.commit, "--auto-approve"]);
+            failed.exits(1).says("untracked.tfstate.key");
+        });
+    });
+}
+
+/// Two stacks, of which one reads the other's outputs; both are rolled back together.
+fn outputs_of_another_stack(mut world: World, path: &str) {
+    let settings = "[[stack]]\nname = \"network\"\ndir = \"network\"\n[[stack]]\nname = \"app\"\ndir = \"app\"\ndepends_on = [\"network\"]\n";
+    let network = |value: &str| data("net", value) + "output \"net\" {\n  value = terraform_data.net.output\n}\n";
+    let app = |name: &str| {
+        format!(
+            "data \"terraform_remote_state\" \"network\" {{\n  backend = \"local\"\n  config = {{\n    path = \"{path}\"\n  }}\n}}\n\
+             resource \"terraform_data\" \"{name}\" {{\n  input = data.terraform_remote_state.network.outputs.net\n}}\n"
+        )
+    };
+    let mut deploy = |value: &str, app: &str| {
+        world.write(&[
+            ("infra-rollback.toml", settings),
+            ("network/main.tf", &network(value)),
+            ("app/main.tf", app),
+        ]);
+        let commit = world.commit("two stacks");
+        for stack in ["network", "app"] {
+            world.stack = stack.to_owned();
+            world.init();
+            world.apply(&[]);
+        }
+        world.snapshot();
+        (commit, world.objects())
+    };
+    let (first, before) = deploy("one", &app("a"));
+    deploy("two", &(app("b") + &moved("terraform_data.a", "terraform_data.b")));
+    world.tool(&["to", &first, "--auto-approve"]).exits(0);
+    world.stack = "app".to_owned();
+    assert_eq!(world.objects(), before);
+    assert_eq!(world.state().attributes("terraform_data.a")["input"]["value"], "one");
+}
+
+#[test]
+#[ignore = "bug 15: the private folder has no states of other stacks"]
+fn outputs_of_another_stack_by_a_relative_path() {
+    scenario(|world| outputs_of_another_stack(world, "${path.module}/../network/terraform.tfstate"));
+}
+
+#[test]
+#[ignore = "bug 16: a dependent stack is verified before what it depends on goes back"]
+fn outputs_of_another_stack_by_an_absolute_path() {
+    scenario(|world| {
+        let path = world
+            .repo
+            .join("network/terraform.tfstate")
+            .to_string_lossy()
+            .into_owned();
+        outputs_of_another_stack(world, &path);
+    });
+}
+
+#[test]
+fn configuration_in_json_and_overrides() {
+    scenario(|world| {
+        let json = |name: &str, more: &str| {
+            format!("{{\"resource\":{{\"terraform_data\":{{\"{name}\":{{\"input\":\"json\"}}}}}}{more}}}")
+        };
+        let first = world.release(&[
+            ("main.tf.json", &json("a", "")),
+            ("main.tf", &data("c", "plain")),
+            (
+                "x_override.tf",
+                "resource \"terraform_data\" \"c\" {\n  input = \"overridden\"\n}\n",
+            ),
+        ]);
+        world.release(&[
+            (
+                "main.tf.json",
+                &json(
+                    "b",
+                    ",\"moved\":[{\"from\":\"terraform_data.a\",\"to\":\"terraform_data.b\"}]",
+                ),
+            ),
+            ("main.tf", &data("c", "plain")),
+        ]);
+        world.back_to(&first);
+    });
+}
+
+#[test]
+fn only_an_output_changed() {
+    scenario(|world| {
+        let output = |value: &str| data("a", "one") + &format!("output \"o\" {{\n  value = \"{value}\"\n}}\n");
+        let first = world.release_of(&output("one"));
+        world.release_of(&output("two"));
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.state().json["outputs"]["o"]["value"], "one");
+        world.is_at(&first);
+    });
+}
+
+#[test]
+fn attributes_that_are_ignored_stay_as_they_are() {
+    scenario(|world| {
+        let ignoring = |input: &str, more: &str| {
+            format!(
+                "resource \"terraform_data\" \"a\" {{\n  input = \"{input}\"\n  lifecycle {{\n    ignore_changes = [input]\n  }}\n}}\n{more}"
+            )
+        };
+        let first = world.release_of(&ignoring("one", ""));
+        world.release_of(&ignoring("two", &data("b", "x")));
+        world.back_to(&first);
+    });
+}
+
+#[test]
+fn everything_was_destroyed_since() {
+    scenario(|world| {
+        let first = world.release_of(&(data("a", "one") + &data("b", "one")));
+        let second = world.release_of("locals {}\n");
+        assert!(second.objects.is_empty());
+        world.back_to_but(&first, &["terraform_data.a", "terraform_data.b"], &[]);
+    });
+}
+
+#[test]
+fn dependencies_between_objects_come_back_in_order() {
+    scenario(|world| {
+        let chain = |name: &str, value: &str| {
+            data("base", value)
+                + &format!(
+                    "resource \"terraform_data\" \"{name}\" {{\n  input            = terraform_data.base.output\n  \
+                     triggers_replace = terraform_data.base.id\n  lifecycle {{\n    create_before_destroy = true\n  }}\n}}\n"
+                )
+        };
+        let first = world.release_of(&chain("top", "one"));
+        world.release_of(&(chain("head", "two") + &moved("terraform_data.top", "terraform_data.head")));
+        world.back_to(&first);
+        assert_eq!(world.state().attributes("terraform_data.top")["output"]["value"], "one");
+    });
+}
+
+// --- where the person stands ------------------------------------------------------------------------------------------
+
+#[test]
+fn from_a_checkout_of_the_target_itself() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        world.git(&["checkout", "--quiet", "--detach", &first.commit]);
+        world.back_to(&first);
+    });
+}
+
+#[test]
+fn a_dirty_checkout_is_neither_used_nor_touched() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        world.put("main.tf", "this is not even HCL {{{\n");
+        world.put("new.tf", &data("surprise", "x"));
+        let status = world.git(&["status", "--porcelain"]);
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), first.objects);
+        assert_eq!(world.git(&["status", "--porcelain"]), status);
+        assert_eq!(
+            std::fs::read_to_string(world.repo.join("main.tf")).unwrap(),
+            "this is not even HCL {{{\n"
+        );
+        world.is_clean_at(&first.commit, &[]);
+    });
+}
+
+#[test]
+fn to_a_commit_of_another_branch() {
+    scenario(|world| {
+        let base = world.release_of(&(data("a", "one") + &data("s", "s")));
+        world.git(&["checkout", "--quiet", "-b", "feature"]);
+        let feature =
+            world.release_of(&(data("f", "one") + &data("s", "s") + &moved("terraform_data.a", "terraform_data.f")));
+        world.git(&["checkout", "--quiet", "main"]);
+        world.back_to(&base);
+        // Main goes its own way from the common base.
+        world.release_of(&(data("m", "two") + &data("s", "s") + &moved("terraform_data.a", "terraform_data.m")));
+        world.back_to(&feature);
+    });
+}
+
+#[test]
+fn over_a_merge() {
+    scenario(|world| {
+        let first = world.release(&[("main.tf", &data("a", "one")), ("other.tf", &data("o", "one"))]);
+        world.git(&["checkout", "--quiet", "-b", "feature"]);
+        world.write(&[
+            (
+                "main.tf",
+                &(data("b", "one") + &moved("terraform_data.a", "terraform_data.b")),
+            ),
+            ("other.tf", &data("o", "one")),
+        ]);
+        world.commit("a rename on a branch");
+        world.git(&["checkout", "--quiet", "main"]);
+        world.write(&[("main.tf", &data("a", "one")), ("other.tf", &data("o", "two"))]);
+        world.commit("something else on main");
+        world.git(&["merge", "--quiet", "--no-edit", "feature"]);
+        world.init();
+        world.apply(&[]);
+        world.snapshot();
+        assert_eq!(world.objects()["terraform_data.b"], first.objects["terraform_data.a"]);
+        world.back_to(&first);
+    });
+}
+
+fn forget_history(world: &World) {
+    world.git(&["reflog", "expire", "--expire=now", "--all"]);
+    world.git(&["gc", "--quiet", "--prune=now"]);
+}
+
+#[test]
+fn history_was_written_anew() {
+    scenario(|world| {
+        world.release_of(&data("z", "zero"));
+        let first = world.release_of(&(data("z", "zero") + &data("a", "one")));
+        world.release_of(&(data("z", "zero") + &data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        world.git(&["reset", "--quiet", "--soft", "HEAD~2"]);
+        let squashed = world.commit("both, squashed");
+        // The old commits are nobody's ancestors any more, and still there.
+        world.back_to(&first);
+        assert_ne!(squashed, first.commit);
+        // And then they are gone for good.
+        forget_history(&world);
+        world.unchanged(|world| {
+            world
+                .tool(&["to", &first.commit, "--auto-approve"])
+                .exits(1)
+                .says("fetch");
+        });
+    });
+}
+
+#[test]
+fn a_shallow_clone_is_told_what_to_do() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&data("a", "two"));
+        let shallow = world.out.join("shallow");
+        let source = format!("file://{}", world.repo.display());
+        world.git(&["clone", "--quiet", "--depth=1", &source, &shallow.to_string_lossy()]);
+        let failed = world.tool_in(&shallow, &["to", &first.commit, "--auto-approve"]);
+        failed.fails().says("fetch").never_says("panicked");
+    });
+}
