@@ -287,15 +287,8 @@ fn replaced_under_another_name_is_replaced_again() {
 #[test]
 fn replaced_with_the_same_arguments_is_kept_and_so_is_what_refers_to_it() {
     let at = |id: &str| {
+        // Each before what it refers to.
         state(&[
-            object("terraform_data.a", id, json!({ "input": "x", "output": "x" })),
-            object("terraform_data.dep", "dep", json!({ "input": id, "output": id })),
-            object(
-                "terraform_data.deeper",
-                &format!("deeper-{id}"),
-                json!({ "triggers_replace": id }),
-            ),
-            // Comes before what it refers to.
             object(
                 "terraform_data.aa",
                 &format!("aa-{id}"),
@@ -306,6 +299,13 @@ fn replaced_with_the_same_arguments_is_kept_and_so_is_what_refers_to_it() {
                 &format!("z-{id}"),
                 json!({ "triggers_replace": format!("deeper-{id}") }),
             ),
+            object(
+                "terraform_data.deeper",
+                &format!("deeper-{id}"),
+                json!({ "triggers_replace": id }),
+            ),
+            object("terraform_data.dep", "dep", json!({ "input": id, "output": id })),
+            object("terraform_data.a", id, json!({ "input": "x", "output": "x" })),
         ])
     };
     let (current, target) = (at("id-two"), at("id-one"));
