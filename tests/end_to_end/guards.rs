@@ -36,6 +36,79 @@ fn what_is_protected_is_not_destroyed_by_auto_approve() {
 }
 
 #[test]
+fn what_is_protected_within_a_keyed_module() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release(&[
+            (
+                "main.tf",
+                &(data("a", "one") + "module \"m\" {\n  source = \"./m\"\n  for_each = toset([\"x\"])\n}\n"),
+            ),
+            ("m/main.tf", PROTECTED),
+        ]);
+        let address = "module.m[\"x\"].terraform_data.kept";
+        world.unchanged(|world| {
+            world
+                .tool(&["to", &first.commit, "--auto-approve"])
+                .exits(3)
+                .says(address);
+        });
+        world.back_to_but(&first, &[], &["--accept-data-loss", address]);
+    });
+}
+
+#[test]
+fn what_was_protected_by_an_apply_that_nobody_took_a_snapshot_of() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&data("a", "two"));
+        world.release_without_snapshot(&[("main.tf", &(data("a", "two") + PROTECTED))], &[]);
+        world.unchanged(|world| {
+            world
+                .tool(&["to", &first.commit, "--auto-approve"])
+                .exits(3)
+                .says("terraform_data.kept");
+        });
+    });
+}
+
+#[test]
+fn what_is_protected_on_both_sides_and_would_be_replaced() {
+    scenario(|world| {
+        let text = |version: &str, protected: bool| {
+            format!(
+                "resource \"terraform_data\" \"kept\" {{\n  triggers_replace = \"{version}\"\n  lifecycle {{\n    \
+                 prevent_destroy = {protected}\n  }}\n}}\n"
+            )
+        };
+        let first = world.release_of(&text("one", true));
+        world.release_of(&text("one", false));
+        world.release_of(&text("two", false));
+        world.release_of(&text("two", true));
+        world.unchanged(|world| {
+            let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
+            refused.fails().says("terraform_data.kept").says("prevent_destroy");
+            assert!([1, 3].contains(&refused.code), "{refused}");
+        });
+    });
+}
+
+#[test]
+fn deploys_after_a_rollback_are_known() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        let to_b = moved("terraform_data.a", "terraform_data.b");
+        let second = world.release_of(&(data("b", "two") + &to_b));
+        world.back_to(&first);
+        let third = world.release_of(&(data("c", "three") + &to_b + &moved("terraform_data.b", "terraform_data.c")));
+        assert_eq!(third.objects["terraform_data.c"], first.objects["terraform_data.a"]);
+        world.back_to(&second);
+        world.back_to(&first);
+        world.back_to(&third);
+    });
+}
+
+#[test]
 fn what_is_protected_can_be_moved_and_updated() {
     scenario(|world| {
         let first = world.release_of(PROTECTED);
