@@ -16,7 +16,10 @@ use output::{Output, exit_code};
 use rollback_engine::error::Result;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     log(arguments.global.verbose);
     let output = Output::new(arguments.global.json);
     match run(&arguments, &output) {
@@ -26,6 +29,23 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(error.kind))
         }
     }
+}
+
+/// What clap has to say: help and version on stdout, mistakes on stderr, or as the one document of `--json`.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let message = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
+        Output::new(true).error(&rollback_engine::error::EngineError::usage(message).hint("see --help"));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
 
 /// `-v` and `-vv` speak on stderr; no value of a state is ever traced.
@@ -89,7 +109,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         },
         Command::Check(own) => commands::check::run(own, output),
         Command::Locks => commands::runs::locks(global, output).map(done),
-        Command::Completions { shell } => commands::help::completions(*shell).map(done),
-        Command::Man => commands::help::man().map(done),
+        Command::Completions { shell } => commands::help::completions(*shell, output).map(done),
+        Command::Man => commands::help::man(output).map(done),
     }
 }

@@ -1,11 +1,11 @@
 //! What reaches the person or the machine: one place that decides about streams, colour, width and secrets.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use rollback_engine::error::{EngineError, Kind};
-use rollback_inverse::redact::Redactor;
+use rollback_engine::secrets::Secrets;
 use serde_json::{Value, json};
 
 /// How the words of a line are meant.
@@ -33,16 +33,17 @@ impl Tone {
 }
 
 /// Where a command's words go. With `--json` people's lines are dropped and one document goes to stdout.
+#[derive(Clone)]
 pub struct Output {
     json: bool,
-    secrets: Mutex<Vec<Arc<Redactor>>>,
+    secrets: Arc<Secrets>,
 }
 
 impl Output {
     pub fn new(json: bool) -> Self {
         Output {
             json,
-            secrets: Mutex::new(Vec::new()),
+            secrets: Arc::new(Secrets::default()),
         }
     }
 
@@ -55,21 +56,13 @@ impl Output {
         !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
-    /// From now on nothing that this redactor knows is printed, by whichever way it comes.
-    pub fn hide(&self, redactor: Arc<Redactor>) {
-        if let Ok(mut secrets) = self.secrets.lock() {
-            secrets.push(redactor);
-        }
+    /// What must not be printed; whoever learns of a secret says so here.
+    pub fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets)
     }
 
     fn scrub(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        if let Ok(secrets) = self.secrets.lock() {
-            for redactor in secrets.iter() {
-                text = redactor.scrub_text(&text);
-            }
-        }
-        text
+        self.secrets.scrub(text)
     }
 
     /// One line for a person, on stdout.
@@ -124,16 +117,28 @@ impl Output {
     /// Bytes as they are, on stdout.
     pub fn bytes(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(bytes)?;
-        stdout.flush()
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            // Whoever read has read enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
     }
 
     /// An error with its hints; with `--json` as the document.
     pub fn error(&self, error: &EngineError) {
         if self.json {
-            self.document(&json!({
-                "error": { "kind": kind_name(error.kind), "message": error.message, "hints": error.hints, "exit_code": exit_code(error.kind) }
-            }));
+            let mut document = json!({
+                "error": {
+                    "kind": kind_name(error.kind),
+                    "message": error.message,
+                    "hints": error.hints,
+                    "exit_code": exit_code(error.kind),
+                }
+            });
+            if let Some(detail) = &error.detail {
+                document["plan"] = (**detail).clone();
+            }
+            self.document(&document);
             return;
         }
         let danger = Tone::Danger.style();

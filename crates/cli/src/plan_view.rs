@@ -72,9 +72,6 @@ const GROUPS: &[Group] = &[
 /// Prints the plans of all stacks.
 pub fn print(output: &Output, prepared: &[Prepared], refusals: &[Refusal]) {
     for stack in prepared {
-        output.hide(stack.redactor.clone());
-    }
-    for stack in prepared {
         output.line("");
         output.heading(&format!(
             "stack {}: from {:.10} to {:.10}",

@@ -58,8 +58,31 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
         actor: actor(),
         command: command_line(),
         given: given(variables, &folder)?,
+        secrets: output.secrets(),
         observer: Box::new(Watch::new(output)),
     })
+}
+
+/// As [`open`], with the very stacks of a run that is taken up again; `--stack` may repeat them.
+pub fn open_for_run(
+    global: &Global,
+    run: Option<&str>,
+    variables: &VariableArguments,
+    output: &Output,
+) -> Result<Context> {
+    let context = open(global, variables, output)?;
+    if !global.stacks.is_empty() {
+        return Ok(context);
+    }
+    let names = rollback_engine::drive::stacks_of_run(context.store.as_ref(), &context.project, run)?;
+    let missing = names
+        .iter()
+        .any(|name| !context.stacks.iter().any(|stack| stack.name == *name));
+    let mut context = context;
+    if !missing && !names.is_empty() {
+        context.stacks.retain(|stack| names.contains(&stack.name));
+    }
+    Ok(context)
 }
 
 /// `$INFRA_ROLLBACK_HOME`, or the platform's data directory.

@@ -12,7 +12,7 @@ use crate::output::{Output, Tone};
 /// Watches a run for a person.
 pub struct Watch {
     bar: ProgressBar,
-    quiet: bool,
+    output: Output,
     touched: Mutex<usize>,
 }
 
@@ -30,16 +30,16 @@ impl Watch {
         };
         Watch {
             bar,
-            quiet: output.is_json(),
+            output: output.clone(),
             touched: Mutex::new(0),
         }
     }
 
     fn say(&self, tone: Tone, text: &str) {
-        if self.quiet {
+        if self.output.is_json() {
             return;
         }
-        self.bar.suspend(|| Output::new(false).note(tone, text));
+        self.bar.suspend(|| self.output.note(tone, text));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rollback_state::State;
 use rollback_terraform::{
-    ApplyEnd, ApplyOutcome, ChildRecord, Event as TerraformEvent, LocalState, Plan, TerraformError,
+    ApplyEnd, ApplyOutcome, ChildRecord, Event as TerraformEvent, LocalState, Plan, ResourceChange, TerraformError,
 };
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,7 @@ use crate::error::{EngineError, Kind, Result};
 use crate::folder::WorkFolder;
 use crate::journal::{Event, Journal};
 use crate::observe::Stage;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, sha256_of};
 use crate::recover;
 use crate::terraform_error;
 
@@ -58,7 +58,7 @@ pub fn stack(
         apply(context, stack, prepared, work, journal, written)?;
     }
     context.observer.stage(&stack.name, Stage::Verifying);
-    verify(context, stack, work, targets, journal)
+    verify(context, stack, work, plan, targets, journal)
 }
 
 /// Whether applying the plan would do anything: a state that was only rearranged needs no apply.
@@ -143,13 +143,22 @@ fn write_remote(
     let file = work.root().join("infra-rollback.push.tfstate");
     std::fs::write(&file, prepared.joined.state.bytes())?;
     intend(context, prepared, journal)?;
-    work.folder.state_push(&file, false).map_err(|error| match error {
-        // Refused before anything was written.
-        error @ (TerraformError::Locked { .. }
-        | TerraformError::SerialTooLow { .. }
-        | TerraformError::LineageMismatch { .. }) => terraform_error(error),
-        error => terraform_error(error).kind(Kind::Halfway),
-    })?;
+    if let Err(error) = work.folder.state_push(&file, false) {
+        // Refused before anything was written; after any other error it may have been written.
+        let refused = matches!(
+            error,
+            TerraformError::Locked { .. }
+                | TerraformError::SerialTooLow { .. }
+                | TerraformError::LineageMismatch { .. }
+        );
+        if refused {
+            journal.append(Event::TakenBack {
+                stack: prepared.stack.clone(),
+            })?;
+            return Err(terraform_error(error));
+        }
+        return Err(terraform_error(error).kind(Kind::Halfway));
+    }
     let _ = std::fs::remove_file(&file);
     journal.append(Event::StateWritten {
         stack: prepared.stack.clone(),
@@ -181,7 +190,21 @@ fn apply(
 ) -> Result<()> {
     context.observer.stage(&stack.name, Stage::Applying);
     let plan_file = work.plan_file();
-    let plan_sha256 = hex::encode(Sha256::digest(std::fs::read(&plan_file)?));
+    let plan_sha256 = sha256_of(&plan_file)?;
+    // On a remote backend whose state was rearranged the file is a new one, compared by what it does.
+    let replanned = prepared.live.file().is_none() && !work.direct;
+    if !replanned && prepared.plan_sha256.as_ref() != Some(&plan_sha256) {
+        return not_applied(
+            context,
+            prepared,
+            journal,
+            EngineError::failed(format!(
+                "stack {}: the plan file is not the one that was approved; it is not applied",
+                stack.name
+            )),
+            written,
+        );
+    }
     journal.append(Event::ApplyIntended {
         stack: stack.name.clone(),
         plan_sha256,
@@ -272,11 +295,14 @@ fn not_applied(
     }
 }
 
-/// A plan of the target's configuration over what came out.
+/// A plan of the target's configuration over what came out. What was in the approved plan, was applied without an error
+/// and is planned again (`timestamp()` in a trigger, a provider that never agrees with itself) is never at rest: that is
+/// said, and no reason to call the run unfinished.
 fn verify(
     context: &Context,
     stack: &Stack,
     work: &WorkFolder,
+    approved: &Plan,
     targets: &[String],
     journal: &mut Journal<'_>,
 ) -> Result<Left> {
@@ -294,20 +320,29 @@ fn verify(
         stack: stack.name.clone(),
         changes_left: left.len(),
     })?;
-    let addresses: Vec<String> = left.iter().map(|change| change.address.clone()).collect();
-    if left
+    let restless = |change: &ResourceChange| {
+        approved
+            .resource_changes
+            .iter()
+            .any(|before| before.address == change.address && before.change.actions == change.change.actions)
+    };
+    let unfinished: Vec<&str> = left
         .iter()
-        .any(|change| change.deletes() || change.creates() || change.has_unknown_action())
-    {
+        .filter(|change| change.deletes() || change.creates() || change.has_unknown_action())
+        .filter(|change| !(change.is_replace() && restless(change)))
+        .map(|change| change.address.as_str())
+        .collect();
+    if !unfinished.is_empty() {
         return Err(EngineError::new(
             Kind::Halfway,
             format!(
                 "stack {}: a plan of the target's configuration is not empty: {}",
                 stack.name,
-                addresses.join(", ")
+                unfinished.join(", ")
             ),
         ));
     }
+    let addresses: Vec<String> = left.iter().map(|change| change.address.clone()).collect();
     Ok(Left {
         changes: addresses.len(),
         addresses,

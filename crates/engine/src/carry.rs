@@ -85,6 +85,7 @@ pub fn carry(orphans: &[OrphanedProvider], deployed: &Configuration, target: &Co
             let block = find(deployed, &address)?;
             let text = match block {
                 Some((module, block)) => {
+                    check_portable(module, block)?;
                     used.follow(module, block.attributes.values());
                     rename(block, &name, &alias)?
                 }
@@ -164,22 +165,45 @@ fn rename(block: &ProviderConfig, name: &str, alias: &str) -> Result<String> {
                 .hint("write the provider block in a .tf file, commit, take a snapshot, and try again"),
         );
     }
-    let body = block
+    let unreadable = || EngineError::failed(format!("the provider block at {} cannot be read", block.at));
+    let start = block.text.find('{').ok_or_else(unreadable)?;
+    let end = block
         .text
-        .split_once('{')
-        .map(|(_, body)| body)
-        .ok_or_else(|| EngineError::failed(format!("the provider block at {} cannot be read", block.at)))?;
-    let without_alias: String = body
-        .split_inclusive('\n')
-        .filter(|line| {
-            let line = line.trim_start();
-            !(line.starts_with("alias") && line["alias".len()..].trim_start().starts_with('='))
-        })
-        .collect();
-    Ok(format!(
-        "provider \"{name}\" {{\n  alias = \"{alias}\"\n{}\n",
-        without_alias.trim_start_matches('\n').trim_end()
-    ))
+        .rfind('}')
+        .filter(|end| *end > start)
+        .ok_or_else(unreadable)?;
+    let mut depth = 0_i64;
+    let mut body = String::new();
+    for line in block.text[start + 1..end].lines() {
+        let words = line.trim_start();
+        let is_alias = depth == 0
+            && words
+                .strip_prefix("alias")
+                .is_some_and(|rest| rest.trim_start().starts_with('='));
+        depth += line.matches(['{', '[', '(']).count() as i64 - line.matches(['}', ']', ')']).count() as i64;
+        if !is_alias && !words.is_empty() {
+            body.push_str(line);
+            body.push('\n');
+        }
+    }
+    Ok(format!("provider \"{name}\" {{\n  alias = \"{alias}\"\n{body}}}\n"))
+}
+
+/// Whether a block can be lifted out of its module: it names nothing but variables and locals of the root module.
+fn check_portable(module: &Module, block: &ProviderConfig) -> Result<()> {
+    for reference in block.attributes.values().flat_map(|expression| &expression.references) {
+        let first = reference.split('.').next().unwrap_or_default();
+        let portable =
+            matches!(first, "path" | "terraform") || (module.path.is_empty() && matches!(first, "var" | "local"));
+        if !portable {
+            return Err(EngineError::failed(format!(
+                "objects that must go need the provider block at {}, which depends on {reference} and cannot be carried over",
+                block.at
+            ))
+            .hint("write the provider's arguments as literals or root variables, commit, apply, take a snapshot, and try again"));
+        }
+    }
+    Ok(())
 }
 
 /// Variables and locals of the root module that carried blocks name.
@@ -269,5 +293,29 @@ mod tests {
         assert_eq!(address.module, ["a", "b"]);
         assert!(address.alias.is_none());
         assert!(parse("nonsense").is_none());
+    }
+
+    #[test]
+    fn blocks_are_renamed_however_they_are_written() {
+        for text in [
+            "provider \"aws\" {\n  alias  = \"west\"\n  region = \"x\"\n  assume_role {\n    alias = 1\n  }\n}",
+            "provider \"aws\" { region = \"x\" }",
+            "provider \"aws\" { alias = \"west\" }",
+            "provider \"aws\" {}",
+        ] {
+            let tree = rollback_config::MemoryTree::default().with("main.tf", text);
+            let configuration = rollback_config::load(&tree, "", None).unwrap();
+            let block = &configuration.root().unwrap().providers[0];
+            let renamed = rename(block, "aws", "ours").unwrap();
+            let tree = rollback_config::MemoryTree::default().with("main.tf", &renamed);
+            let again = rollback_config::load(&tree, "", None).unwrap_or_else(|error| panic!("{error}: {renamed}"));
+            let found = &again.root().unwrap().providers[0];
+            assert_eq!(found.alias.as_deref(), Some("ours"), "{renamed}");
+            assert_eq!(
+                found.attributes.contains_key("region"),
+                text.contains("region"),
+                "{renamed}"
+            );
+        }
     }
 }

@@ -11,6 +11,7 @@ use rollback_terraform::Terraform;
 
 use crate::error::{EngineError, Result};
 use crate::observe::Observer;
+use crate::secrets::Secrets;
 
 /// The project's settings file.
 pub const SETTINGS: &str = "infra-rollback.toml";
@@ -55,6 +56,7 @@ pub struct Context {
     /// The command line, for the record.
     pub command: String,
     pub given: Given,
+    pub secrets: Arc<Secrets>,
     pub observer: Box<dyn Observer>,
 }
 

@@ -56,7 +56,16 @@ pub fn find(context: &Context, stack: &Stack, live: Option<&State>) -> Result<De
                 return Ok(newest);
             }
             let score = |found: &Deployed| live.map_or(0, |live| declared(&found.configuration, live));
-            Ok(if score(&newest) > score(&head) { newest } else { head })
+            // After a rollback the checkout is usually ahead of what is deployed; after a deploy it is what is deployed.
+            let rolled_back = releases
+                .first()
+                .is_some_and(|release| matches!(release.kind, ReleaseKind::Result { .. }));
+            let newest_wins = match score(&newest).cmp(&score(&head)) {
+                std::cmp::Ordering::Greater => true,
+                std::cmp::Ordering::Equal => rolled_back,
+                std::cmp::Ordering::Less => false,
+            };
+            Ok(if newest_wins { newest } else { head })
         }
         (Ok(head), _) => Ok(head),
         (Err(_), Some(newest)) => newest,
@@ -68,7 +77,7 @@ pub fn find(context: &Context, stack: &Stack, live: Option<&State>) -> Result<De
 pub fn of_commit(context: &Context, stack: &Stack, commit: &CommitId) -> Result<Deployed> {
     let releases = context.catalogue().by_commit(commit.as_str())?;
     for release in releases {
-        if release.stack(&stack.name).is_some() {
+        if release.stack(&stack.name).is_some_and(|record| record.commit.is_none()) {
             return of_release(context, stack, &release);
         }
     }
@@ -85,10 +94,12 @@ pub fn of_commit(context: &Context, stack: &Stack, commit: &CommitId) -> Result<
 }
 
 fn of_release(context: &Context, stack: &Stack, release: &Release) -> Result<Deployed> {
-    let commit = context.repository.resolve(&release.commit)?;
     let Some(record) = release.stack(&stack.name) else {
         return of_head(context, stack);
     };
+    let commit = context
+        .repository
+        .resolve(record.commit.as_ref().unwrap_or(&release.commit))?;
     let configuration = configuration_at(
         &context.repository,
         context.store.as_ref(),

@@ -14,7 +14,8 @@ use crate::reconcile::Input;
 
 /// One attribute whose planned value is not the one that the target had.
 pub struct Difference {
-    /// Whether an object, a data source or a module's output brings the value.
+    /// Whether something other than an input brings the value: an object, a data source, the provider's own spelling of a
+    /// literal. Only an input can have been another one.
     pub explained: bool,
     pub message: String,
 }
@@ -73,7 +74,14 @@ pub fn find(input: &Input<'_>, real: &ResourceChange) -> Vec<Difference> {
         }
         let brings = &real.change.after[name.as_str()];
         let Some(want) = had.get(name) else { continue };
-        if same(unwrap_dynamic(want, brings), brings) {
+        if same(unwrap_dynamic(want, brings), brings) || same_document(unwrap_dynamic(want, brings), brings) {
+            continue;
+        }
+        // Blocks hold what the provider computes; one that the plan leaves alone says nothing of the configuration.
+        let is_block = |value: &Value| {
+            value.is_object() || value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
+        };
+        if is_block(brings) && same(&real.change.before[name.as_str()], brings) {
             continue;
         }
         let secret = input.redactor.is_sensitive(&address.resource.kind, name)
@@ -108,7 +116,7 @@ pub fn find(input: &Input<'_>, real: &ResourceChange) -> Vec<Difference> {
             )
         };
         found.push(Difference {
-            explained: sources.objects,
+            explained: sources.objects || sources.variables.is_empty(),
             message,
         });
     }
@@ -203,6 +211,17 @@ pub fn same(a: &Value, b: &Value) -> bool {
         }
         (a, b) => a == b || (is_nothing(a) && is_nothing(b)),
     }
+}
+
+/// Two texts that are the same JSON: providers give policies and container definitions back in their own spelling.
+fn same_document(a: &Value, b: &Value) -> bool {
+    let parse = |value: &Value| {
+        let text = value.as_str()?.trim_start();
+        text.starts_with(['{', '['])
+            .then(|| serde_json::from_str::<Value>(text).ok())
+            .flatten()
+    };
+    parse(a).zip(parse(b)).is_some_and(|(a, b)| same(&a, &b))
 }
 
 fn is_nothing(value: &Value) -> bool {

@@ -1,10 +1,11 @@
 //! The run's state machine: prepare, show, guard, approve, back up, apply, verify, record. Every effect is preceded by
 //! its intent in the journal; [`crate::recover`] looks at what a crash left.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rollback_release::{Release, ReleaseId, ReleaseKind, Salt, Version, write_stack};
+use rollback_release::{Release, ReleaseId, ReleaseKind, Salt, Store, Version, write_stack};
 use rollback_repository::CommitId;
 use rollback_state::State;
 use rollback_terraform::LocalState;
@@ -99,13 +100,14 @@ pub fn undo(context: &Context, run: Option<&str>, options: &Options, approver: &
     let runs = Runs::new(context.store.as_ref(), &context.project);
     let run = match run {
         Some(text) => runs.find(text)?.0,
-        None => runs
-            .all()?
-            .into_iter()
-            .map(|(run, _)| run)
-            .find(|run| run.backup.is_some())
-            .ok_or_else(|| EngineError::failed("there is no run to undo").hint("`infra-rollback runs` lists them"))?,
+        None => last_to_undo(context, &runs)?,
     };
+    if !Journal::open(context.store.as_ref(), &context.project, &run.id)?.has_effect() {
+        return Err(EngineError::failed(format!(
+            "run {} changed nothing: there is nothing to undo",
+            run.id
+        )));
+    }
     let backup = run
         .backup
         .as_ref()
@@ -115,6 +117,35 @@ pub fn undo(context: &Context, run: Option<&str>, options: &Options, approver: &
         .map_err(|_| EngineError::failed(format!("{backup} is no release")))?;
     let target = Target::of_release(context, context.catalogue().get(&id)?)?;
     start(context, Purpose::Undo { run: run.id }, &target, options, approver)
+}
+
+/// The newest run that changed something, is no undo itself and was not undone yet: one `undo` after the other goes
+/// back step by step.
+fn last_to_undo(context: &Context, runs: &Runs<'_>) -> Result<Run> {
+    let all = runs.all()?;
+    let undone: Vec<&str> = all
+        .iter()
+        .filter(|(run, _)| run.status == Status::Completed)
+        .filter_map(|(run, _)| match &run.purpose {
+            Purpose::Undo { run } => Some(run.as_str()),
+            _ => None,
+        })
+        .collect();
+    for (run, _) in &all {
+        let is_undo = matches!(run.purpose, Purpose::Undo { .. });
+        if is_undo || run.backup.is_none() || undone.contains(&run.id.as_str()) {
+            continue;
+        }
+        if Journal::open(context.store.as_ref(), &context.project, &run.id)?.has_effect() {
+            return Ok(run.clone());
+        }
+    }
+    let mut error = EngineError::failed("there is no run left to undo").hint("`infra-rollback runs` lists them");
+    let last = all.iter().find(|(run, _)| matches!(run.purpose, Purpose::Undo { .. }));
+    if let Some((last, _)) = last {
+        error = error.hint(format!("`infra-rollback undo {}` undoes the last undo", last.id));
+    }
+    Err(error)
 }
 
 /// Plans as a run would, without one.
@@ -225,6 +256,7 @@ fn start(
         purpose,
         revision: target.revision.clone(),
         commit: target.commit.to_string(),
+        selected: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
         stacks: Vec::new(),
         targets: options.targets.clone(),
         consent: options.consent.clone(),
@@ -236,7 +268,7 @@ fn start(
         backup: None,
         result: None,
     };
-    let _locks = lock(context, &id)?;
+    let _locks = lock_for(context, &id)?;
     nobody_applies(context)?;
     let runs = Runs::new(context.store.as_ref(), &context.project);
     let version = runs.create(&run)?;
@@ -268,7 +300,11 @@ fn nobody_applies(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn lock<'c>(context: &'c Context, run: &str) -> Result<Locks<'c>> {
+/// Takes the locks of the chosen stacks for a run.
+///
+/// # Errors
+/// Somebody holds one of them.
+pub fn lock_for<'c>(context: &'c Context, run: &str) -> Result<Locks<'c>> {
     let names: Vec<String> = context.stacks.iter().map(|stack| stack.name.clone()).collect();
     let holder = Holder {
         run: run.to_owned(),
@@ -299,7 +335,8 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         ))
         .hint("`infra-rollback to` starts a new one"));
     }
-    let _locks = lock(context, &run.id)?;
+    check_selection(context, &run)?;
+    let _locks = lock_for(context, &run.id)?;
     // What it holds is read again now that nobody else can change it.
     let (fresh, version) = runs
         .get(&run.id)?
@@ -363,14 +400,46 @@ fn open_run(runs: &Runs<'_>) -> Result<(Run, Version)> {
 }
 
 fn target_of(context: &Context, run: &Run) -> Result<Target> {
-    let release = match &run.purpose {
-        Purpose::Undo { run } => Runs::new(context.store.as_ref(), &context.project).find(run)?.0.backup,
-        _ => run.stacks.iter().find_map(|part| part.release.clone()),
-    };
-    if let Some(id) = release.and_then(|id| id.parse::<ReleaseId>().ok()) {
-        return Target::of_release(context, context.catalogue().get(&id)?);
+    if let Purpose::Undo { run } = &run.purpose {
+        let undone = Runs::new(context.store.as_ref(), &context.project).find(run)?.0;
+        let backup = undone.backup.and_then(|id| id.parse::<ReleaseId>().ok());
+        let backup = backup.ok_or_else(|| EngineError::failed(format!("run {run} has no backup to go back to")))?;
+        return Target::of_release(context, context.catalogue().get(&backup)?);
     }
-    Target::of_commit(context, &run.revision, context.repository.resolve(&run.commit)?)
+    let releases: Vec<&str> = run.stacks.iter().filter_map(|part| part.release.as_deref()).collect();
+    let commit = context.repository.resolve(&run.commit)?;
+    if releases.is_empty() {
+        return Target::of_commit(context, &run.revision, commit);
+    }
+    Target::of_releases(context, &run.revision, commit, &releases)
+}
+
+/// A run goes on with its own stacks, neither fewer nor more: the caller opens the context with them.
+fn check_selection(context: &Context, run: &Run) -> Result<()> {
+    let here: BTreeSet<&str> = context.stacks.iter().map(|stack| stack.name.as_str()).collect();
+    let asked: BTreeSet<&str> = run.selected.iter().map(String::as_str).collect();
+    if asked.is_empty() || here == asked {
+        return Ok(());
+    }
+    let names: Vec<String> = run.selected.iter().map(|name| format!("--stack {name}")).collect();
+    Err(EngineError::usage(format!(
+        "run {} is about other stacks than the ones chosen here",
+        run.id
+    ))
+    .hint(format!("its stacks are: {}", names.join(" "))))
+}
+
+/// The stacks of the run that `resume` or `abort` would take up; empty where it says nothing of them.
+///
+/// # Errors
+/// There is no such run.
+pub fn stacks_of_run(store: &dyn Store, project: &str, run: Option<&str>) -> Result<Vec<String>> {
+    let runs = Runs::new(store, project);
+    let (run, _) = match run {
+        Some(text) => runs.find(text)?,
+        None => open_run(&runs)?,
+    };
+    Ok(run.selected)
 }
 
 /// Gives a run up. What it changed stays.
@@ -390,7 +459,8 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
             run.status.as_str()
         )));
     }
-    let _locks = lock(context, &run.id)?;
+    check_selection(context, &run)?;
+    let _locks = lock_for(context, &run.id)?;
     let (run, version) = runs
         .get(&run.id)?
         .ok_or_else(|| EngineError::failed(format!("run {} is gone", run.id)))?;
@@ -466,6 +536,10 @@ impl Drive<'_> {
             .iter()
             .filter_map(|stack| self.journal.approved(&stack.stack).cloned())
             .collect();
+        let was_awaiting = self.run.status == Status::AwaitingApproval;
+        let shown = self
+            .journal
+            .last_planned(&prepared.iter().map(|stack| stack.stack.as_str()).collect::<Vec<_>>());
         let was_approved = self
             .journal
             .entries()
@@ -495,6 +569,18 @@ impl Drive<'_> {
                 })
             });
         if !nothing_new {
+            if let Some(shown) = shown.filter(|shown| resumed && was_awaiting && *shown != digest) {
+                return Err(EngineError::new(
+                    Kind::AwaitingApproval,
+                    format!(
+                        "the plan has changed since it was shown ({shown:.12} then, {digest:.12} now): look at it again"
+                    ),
+                )
+                .hint(format!(
+                    "`infra-rollback resume {} --auto-approve` applies this one",
+                    self.run.id
+                )));
+            }
             self.approve(&prepared, &digest, approver)?;
         }
         self.back_up(&prepared)?;
@@ -610,6 +696,7 @@ impl Drive<'_> {
                 record.variable_files = deployed.variable_files.clone();
                 record.variables = deployed.variables.clone();
             }
+            record.commit = (stack.deployed.as_str() != release.commit).then(|| stack.deployed.to_string());
             release.stacks.push(record);
         }
         context.catalogue().commit(&release)?;
@@ -636,8 +723,12 @@ impl Drive<'_> {
             },
             _ => None,
         };
-        release.kind = ReleaseKind::Result {
-            run: self.run.id.clone(),
+        let run = self.run.id.clone();
+        // A mixture is kept for the record and never taken for the deploy of a commit.
+        release.kind = if partial {
+            ReleaseKind::Backup { run }
+        } else {
+            ReleaseKind::Result { run }
         };
         release.reason = self.run.reason.clone();
         for part in self.run.stacks.clone() {
@@ -695,7 +786,7 @@ impl Drive<'_> {
                 status: status.as_str().to_owned(),
             })?,
             Err(error) => self.journal.append(Event::Stopped {
-                why: error.message.clone(),
+                why: self.context.secrets.scrub(&error.message),
             })?,
         }
         self.run.status = status;

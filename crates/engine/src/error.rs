@@ -25,6 +25,8 @@ pub struct EngineError {
     pub kind: Kind,
     pub message: String,
     pub hints: Vec<String>,
+    /// What a machine needs to act on it: the plan that was refused, the run.
+    pub detail: Option<Box<serde_json::Value>>,
 }
 
 impl EngineError {
@@ -33,6 +35,7 @@ impl EngineError {
             kind,
             message: message.into(),
             hints: Vec::new(),
+            detail: None,
         }
     }
 
@@ -81,7 +84,10 @@ macro_rules! from_hinted {
         impl From<$error> for EngineError {
             fn from(error: $error) -> Self {
                 let hints = error.hint().into_iter().map(Into::into).collect();
-                EngineError { kind: Kind::Failed, message: error.to_string(), hints }
+                EngineError { kind: Kind::Failed, message: error.to_string(),
+                    hints,
+                    detail: None,
+                }
             }
         }
     )+};

@@ -23,6 +23,8 @@ use crate::terraform_error;
 
 /// The plan file's name in the folder.
 pub const PLAN_FILE: &str = "infra-rollback.tfplan";
+/// The plan of what is left afterwards; never applied.
+const LEFT_FILE: &str = "infra-rollback.left.tfplan";
 const LOCK_FILE: &str = ".terraform.lock.hcl";
 
 /// What a folder is made of.
@@ -142,6 +144,8 @@ impl WorkFolder {
     }
 
     fn init(&self) -> Result<()> {
+        // What is linked is the user's own: `init` must not write through it.
+        unlink_providers(self.root());
         let options = |lockfile_readonly| InitOptions {
             reconfigure: true,
             lockfile_readonly,
@@ -169,7 +173,7 @@ impl WorkFolder {
     /// # Errors
     /// Terraform's own, each with what to do.
     pub fn plan(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<Plan> {
-        let outcome = self.plan_file_made(context, stack, targets)?;
+        let outcome = self.plan_file_made(context, stack, targets, PLAN_FILE)?;
         self.folder.show_plan(&outcome.plan_file).map_err(terraform_error)
     }
 
@@ -178,7 +182,7 @@ impl WorkFolder {
     /// # Errors
     /// As [`WorkFolder::plan`].
     pub fn plan_what_is_left(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<Option<Plan>> {
-        let outcome = self.plan_file_made(context, stack, targets)?;
+        let outcome = self.plan_file_made(context, stack, targets, LEFT_FILE)?;
         if !outcome.has_changes {
             return Ok(None);
         }
@@ -188,8 +192,8 @@ impl WorkFolder {
             .map_err(terraform_error)
     }
 
-    fn plan_file_made(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<PlanOutcome> {
-        match self.plan_once(context, stack, targets) {
+    fn plan_file_made(&self, context: &Context, stack: &Stack, targets: &[String], out: &str) -> Result<PlanOutcome> {
+        match self.plan_once(context, stack, targets, out) {
             Err(
                 TerraformError::NeedsInit { .. }
                 | TerraformError::ProviderMissing { .. }
@@ -198,10 +202,9 @@ impl WorkFolder {
                 | TerraformError::LockFileIncomplete { .. },
             ) => {
                 context.observer.stage(&stack.name, Stage::Initialising);
-                unlink_providers(self.root());
                 self.init()?;
                 context.observer.stage(&stack.name, Stage::Planning);
-                self.plan_once(context, stack, targets).map_err(terraform_error)
+                self.plan_once(context, stack, targets, out).map_err(terraform_error)
             }
             other => other.map_err(terraform_error),
         }
@@ -212,10 +215,11 @@ impl WorkFolder {
         context: &Context,
         stack: &Stack,
         targets: &[String],
+        out: &str,
     ) -> std::result::Result<PlanOutcome, TerraformError> {
         // Without Terraform's lock: planning writes no state, and applying refuses a plan whose state has moved on.
         let options = PlanOptions {
-            out: PLAN_FILE.into(),
+            out: out.into(),
             targets: targets.to_vec(),
             lock: false,
             ..PlanOptions::default()
@@ -423,7 +427,12 @@ fn plugin_cache(context: &Context) -> Option<PathBuf> {
     }
     Some(match &context.settings.terraform.plugin_cache {
         Some(configured) => context.root.join(configured),
-        None => context.home.join("plugin-cache"),
+        None => {
+            let folder = context.home.join("plugin-cache");
+            // Terraform complains of a cache that is not there, even where it needs no provider.
+            let _ = private_folder(&folder);
+            folder
+        }
     })
 }
 

@@ -215,11 +215,29 @@ impl<'s> Journal<'s> {
         })
     }
 
+    /// The digest of what was last planned for these stacks together, in their order.
+    pub fn last_planned(&self, stacks: &[&str]) -> Option<String> {
+        let envelopes: Option<Vec<&Envelope>> = stacks
+            .iter()
+            .map(|stack| {
+                self.entries.iter().rev().find_map(|entry| match &entry.event {
+                    Event::Planned {
+                        stack: named, envelope, ..
+                    } if named == stack => Some(envelope),
+                    _ => None,
+                })
+            })
+            .collect();
+        envelopes.map(|envelopes| crate::envelope::digest(&envelopes))
+    }
+
     /// Whether any effect may have happened and was not taken back.
     pub fn has_effect(&self) -> bool {
         let mut touched = BTreeSet::new();
         for entry in &self.entries {
             match &entry.event {
+                // What an earlier attempt left is not undone by a later one that did nothing.
+                Event::Resumed { .. } if !touched.is_empty() => return true,
                 Event::StateWriteIntended { stack, .. } | Event::ApplyIntended { stack, .. } => {
                     touched.insert(stack.as_str());
                 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rollback_config::{DiskTree, load};
-use rollback_release::StateRecord;
+use rollback_release::{BackendRecord, StateRecord};
 use rollback_state::State;
 use rollback_terraform::{Backend, BackendConfig, Location};
 use serde_json::{Map, Value};
@@ -16,6 +16,8 @@ use crate::terraform_error;
 pub struct Live {
     backend: Backend,
     state: Option<State>,
+    /// A local state's bytes that are no state.
+    damaged: Option<Vec<u8>>,
 }
 
 impl Live {
@@ -24,12 +26,62 @@ impl Live {
     /// # Errors
     /// The backend cannot be reached, or what it holds is no state.
     pub fn read(context: &Context, stack: &Stack) -> Result<Live> {
-        let mut live = Live {
-            backend: detect(context, stack)?,
-            state: None,
-        };
+        let mut live = Live::unread(context, stack)?;
+        live.check_backend(context, stack)?;
         live.state = live.pull(context)?;
         Ok(live)
+    }
+
+    fn unread(context: &Context, stack: &Stack) -> Result<Live> {
+        Ok(Live {
+            backend: detect(context, stack)?,
+            state: None,
+            damaged: None,
+        })
+    }
+
+    /// As [`Live::read`], but a local state that cannot be read is no error: its bytes are kept for comparison.
+    ///
+    /// # Errors
+    /// The backend cannot be reached.
+    pub fn read_damaged(context: &Context, stack: &Stack) -> Result<Live> {
+        let mut live = Live::unread(context, stack)?;
+        live.check_backend(context, stack)?;
+        match live.pull(context) {
+            Ok(state) => live.state = state,
+            Err(error) => match live.file().and_then(|path| std::fs::read(path).ok()) {
+                Some(bytes) => live.damaged = Some(bytes),
+                None => return Err(error),
+            },
+        }
+        Ok(live)
+    }
+
+    /// The bytes of a local state that cannot be read.
+    pub fn damaged(&self) -> Option<&[u8]> {
+        self.damaged.as_deref()
+    }
+
+    /// Where the folder was initialised for another backend than its configuration names, only a release can tell which
+    /// of the two holds the live state.
+    fn check_backend(&self, context: &Context, stack: &Stack) -> Result<()> {
+        let Some(disagreement) = self.backend.disagreement() else {
+            return Ok(());
+        };
+        let here = BackendRecord::new(self.kind(), self.attributes());
+        let newest = context
+            .catalogue()
+            .list(50)?
+            .into_iter()
+            .find_map(|release| release.stack(&stack.name).map(|record| record.backend.clone()));
+        if newest.is_some_and(|newest| newest.kind == here.kind && newest.attributes == here.attributes) {
+            return Ok(());
+        }
+        Err(EngineError::refused(format!(
+            "stack {}: it is not clear where its live state is: {disagreement}",
+            stack.name
+        ))
+        .hint("run `terraform init` in the stack's folder (-reconfigure or -migrate-state, as it was meant), then try again"))
     }
 
     /// The local backend's file, which is not read.
@@ -37,11 +89,7 @@ impl Live {
     /// # Errors
     /// The backend cannot be told.
     pub fn locate(context: &Context, stack: &Stack) -> Result<Option<PathBuf>> {
-        Ok(Live {
-            backend: detect(context, stack)?,
-            state: None,
-        }
-        .file())
+        Ok(Live::unread(context, stack)?.file())
     }
 
     /// What the backend holds now.

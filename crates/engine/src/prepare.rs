@@ -53,6 +53,8 @@ pub struct Prepared {
     /// The private folder with the plan file; none where Terraform was left out.
     pub work: Option<WorkFolder>,
     pub plan: Option<Plan>,
+    /// Of the plan file as it was shown.
+    pub plan_sha256: Option<String>,
     pub reconciled: Reconciled,
     pub redactor: Arc<Redactor>,
     pub envelope: Envelope,
@@ -85,7 +87,8 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         None => deployed::find(context, stack, live.state())?,
     };
     let mut warnings = Vec::new();
-    let Some(goal) = goal(context, stack, request.target, &deployed, &mut warnings)? else {
+    let commit = request.target.commit_of(context, &stack.name)?;
+    let Some(goal) = goal(context, stack, request.target, &commit, &deployed, &mut warnings)? else {
         return Ok(None);
     };
     check_lineage(stack, &live, goal.state.as_ref())?;
@@ -114,14 +117,18 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
             configuration: &deployed.configuration,
         },
         &End {
-            commit: &request.target.commit,
+            commit: &commit,
             dir: &goal.dir,
             configuration: &goal.configuration,
         },
         &mut warnings,
     )?;
     let steps = history::steps(&deployed.configuration, &between, &goal.configuration, last);
-    let secrets = secrets(context, &deployed.configuration, &goal.configuration);
+    let records = [
+        deployed.release.as_ref().map(|(_, record)| record),
+        goal.record.as_ref().map(|(_, record)| record),
+    ];
+    let secrets = secrets(context, &[&deployed.configuration, &goal.configuration], &records);
     let input = Input {
         current: &current,
         target: goal.state.as_ref(),
@@ -139,6 +146,8 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         secrets.iter().map(String::as_str),
         &context.knowledge,
     ));
+    // Whatever is said from here on, errors of terraform among it, is said without what these states hold secret.
+    context.secrets.hide(Arc::clone(&redactor));
     let carried = carry::carry(
         &inverse.orphaned_providers,
         &deployed.configuration,
@@ -150,18 +159,12 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         // Nothing is written then, so that the plan must be of the very bytes that are live.
         joined.state = current.clone();
     }
-    warnings.extend(
-        joined
-            .unresolved
-            .iter()
-            .map(|left| format!("{}: {}", left.address, left.why)),
-    );
     warnings.extend(carried.notes.iter().cloned());
 
     let (work, plan) = match request.folder {
         Some(root) => {
             let (work, plan) = plan_for_real(
-                context, request, root, &goal, &deployed, &live, &joined, &carried, &inverse,
+                context, request, root, &commit, &goal, &deployed, &live, &joined, &carried, &inverse,
             )?;
             (Some(work), Some(plan))
         }
@@ -178,16 +181,31 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         targets: request.targets,
     });
     reconciled.warnings.splice(0..0, warnings);
-    reconciled
-        .refusals
-        .extend(moved_providers(&deployed.configuration, &goal.configuration, &current));
+    reconciled.refusals.extend(moved_providers(
+        &Placed::new(
+            context,
+            &deployed.configuration,
+            deployed.release.as_ref().map(|(_, record)| record),
+        ),
+        &Placed::new(
+            context,
+            &goal.configuration,
+            goal.record.as_ref().map(|(_, record)| record),
+        ),
+        &current,
+    ));
+    reconciled.refusals.extend(joined.unresolved.iter().map(|left| Refusal {
+        guard: Guard::Surprise,
+        address: left.address.to_string(),
+        message: format!("it was let go since and may still exist: {}", left.why),
+    }));
     let envelope = Envelope {
         stack: stack.name.clone(),
         plan_digest: plan.as_ref().map(Plan::digest).unwrap_or_default(),
         state_sha256: live.state().map(State::sha256).unwrap_or_default(),
         lineage: current.lineage().to_owned(),
         serial: current.serial(),
-        target_commit: request.target.commit.to_string(),
+        target_commit: commit.to_string(),
         lock_file_sha256: work
             .as_ref()
             .and_then(WorkFolder::lock_file)
@@ -207,6 +225,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         live,
         inverse,
         joined,
+        plan_sha256: work.as_ref().map(|work| sha256_of(&work.plan_file())).transpose()?,
         work,
         plan,
         reconciled,
@@ -220,6 +239,7 @@ fn goal(
     context: &Context,
     stack: &Stack,
     target: &Target,
+    commit: &CommitId,
     deployed: &Deployed,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Goal>> {
@@ -230,14 +250,12 @@ fn goal(
             .as_ref()
             .map(|state| context.catalogue().state(state))
             .transpose()?;
-        let configuration =
-            history::configuration_at(&context.repository, store, &target.commit, &record.dir, Some(record)).or_else(
-                |error| {
-                    // Git has lost the commit's files: the release has them.
-                    let files = history::tree_of_record(store, record).map_err(|_| error)?;
-                    history::configuration_in(store, &files, &record.dir, Some(record))
-                },
-            )?;
+        let configuration = history::configuration_at(&context.repository, store, commit, &record.dir, Some(record))
+            .or_else(|error| {
+                // Git has lost the commit's files: the release has them.
+                let files = history::tree_of_record(store, record).map_err(|_| error)?;
+                history::configuration_in(store, &files, &record.dir, Some(record))
+            })?;
         if !release.dirty.is_empty() {
             warnings.push(format!(
                 "release {:.8} was taken with uncommitted changes, which a rollback does not have: {}",
@@ -253,14 +271,14 @@ fn goal(
         }));
     }
     let known = [stack.dir.as_str(), deployed.dir.as_str()];
-    let Some(dir) = history::dir_at(&context.repository, &target.commit, &stack.name, &known)? else {
+    let Some(dir) = history::dir_at(&context.repository, commit, &stack.name, &known)? else {
         return Ok(None);
     };
-    let configuration = history::configuration_at(&context.repository, store, &target.commit, &dir, None)?;
+    let configuration = history::configuration_at(&context.repository, store, commit, &dir, None)?;
     warnings.push(format!(
         "there is no snapshot of commit {}: its configuration comes from Git and what it had is told by moved blocks alone, \
          so values given at that apply and objects moved by hand are not known",
-        target.commit.short()
+        commit.short()
     ));
     Ok(Some(Goal {
         dir,
@@ -297,11 +315,11 @@ fn next_serial(context: &Context, stack: &Stack, current: &State) -> Result<u64>
     Ok(highest + 1)
 }
 
-/// Strings that must never show: values of sensitive variables, whether given or written as defaults.
-fn secrets(context: &Context, deployed: &Configuration, target: &Configuration) -> Vec<String> {
+/// Strings that must never show: values of sensitive variables, given, assigned in files or written as defaults.
+pub fn secrets(context: &Context, configurations: &[&Configuration], records: &[Option<&StackRecord>]) -> Vec<String> {
     let mut found = BTreeSet::new();
     let mut names = BTreeSet::new();
-    for configuration in [deployed, target] {
+    for configuration in configurations {
         for module in configuration.modules.values() {
             for variable in module.variables.values().filter(|variable| variable.sensitive) {
                 names.insert(variable.name.clone());
@@ -311,17 +329,64 @@ fn secrets(context: &Context, deployed: &Configuration, target: &Configuration) 
             }
         }
     }
-    for name in &names {
-        found.extend(std::env::var(format!("TF_VAR_{name}")));
-    }
-    found.extend(
-        context
-            .given
-            .variables
-            .iter()
+    let mut texts: Vec<String> = names
+        .iter()
+        .filter_map(|name| std::env::var(format!("TF_VAR_{name}")).ok())
+        .collect();
+    let given = context.given.variables.iter();
+    texts.extend(
+        given
             .filter(|(name, _)| names.contains(name))
             .map(|(_, value)| value.clone()),
     );
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    for record in records.iter().flatten() {
+        for file in &record.variable_files {
+            let bytes = file.blob.and_then(|blob| context.store.get_blob(&blob).ok());
+            files.extend(bytes.map(|bytes| (file.path.clone(), bytes)));
+        }
+    }
+    for stack in &context.stacks {
+        texts.extend(
+            stack
+                .variables
+                .iter()
+                .filter(|(name, _)| names.contains(name))
+                .map(|(_, value)| value.clone()),
+        );
+        let folder = context.root.join(&stack.dir);
+        let here: Vec<String> = std::fs::read_dir(&folder)
+            .map(|entries| {
+                entries
+                    .filter_map(Result::ok)
+                    .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                    .collect()
+            })
+            .unwrap_or_default();
+        for name in crate::collect::variable_file_names(stack, &here) {
+            files.extend(std::fs::read(folder.join(&name)).ok().map(|bytes| (name, bytes)));
+        }
+    }
+    for path in &context.given.files {
+        files.extend(
+            std::fs::read(path)
+                .ok()
+                .map(|bytes| (path.to_string_lossy().into_owned(), bytes)),
+        );
+    }
+    for (name, bytes) in files {
+        if let Ok(values) = rollback_config::parse_variable_file(&name, &bytes) {
+            for (_, value) in values.iter().filter(|(name, _)| names.contains(*name)) {
+                strings_of(value, &mut found);
+            }
+        }
+    }
+    for text in texts {
+        if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
+            strings_of(&value, &mut found);
+        }
+        found.insert(text);
+    }
     found.into_iter().filter(|text| text.len() >= 4).collect()
 }
 
@@ -341,6 +406,7 @@ fn plan_for_real(
     context: &Context,
     request: &Request<'_>,
     root: &Path,
+    goal_commit: &CommitId,
     goal: &Goal,
     deployed: &Deployed,
     live: &Live,
@@ -357,7 +423,7 @@ fn plan_for_real(
         &folder::Recipe {
             stack,
             root: &PathBuf::from(root),
-            commit: &request.target.commit,
+            commit: goal_commit,
             dir: &goal.dir,
             record: goal.record.as_ref().map(|(_, record)| record),
             configuration: &goal.configuration,
@@ -411,6 +477,11 @@ fn lock_of(context: &Context, deployed: &Deployed) -> Result<Option<Vec<u8>>> {
         Some(blob) => Ok(Some(context.store.get_blob(&blob)?)),
         None => Ok(std::fs::read(context.root.join(&path)).ok()),
     }
+}
+
+/// The SHA-256 of a file, hexadecimal.
+pub fn sha256_of(path: &Path) -> Result<String> {
+    Ok(hex::encode(Sha256::digest(std::fs::read(path)?)))
 }
 
 /// What happens to each object, with a digest of what comes out of it.
@@ -472,32 +543,30 @@ const PLACES: &[&str] = &[
 ];
 
 /// Provider configurations that point to another region or account than at the target, while objects live under them.
-fn moved_providers(deployed: &Configuration, target: &Configuration, current: &State) -> Vec<Refusal> {
+fn moved_providers(now: &Placed<'_>, then: &Placed<'_>, current: &State) -> Vec<Refusal> {
     let mut refusals = Vec::new();
-    let (Some(deployed), Some(target)) = (deployed.root(), target.root()) else {
+    let (Some(now_root), Some(then_root)) = (now.configuration.root(), then.configuration.root()) else {
         return refusals;
     };
-    for now in &deployed.providers {
-        let Some(then) = target
+    for provider in &now_root.providers {
+        let same = then_root
             .providers
             .iter()
-            .find(|then| then.name == now.name && then.alias == now.alias)
-        else {
-            continue;
-        };
+            .find(|then| then.name == provider.name && then.alias == provider.alias);
+        let Some(before) = same else { continue };
         for place in PLACES {
-            let (a, b) = (now.attributes.get(*place), then.attributes.get(*place));
-            let literal = |value: Option<&rollback_config::Expr>| value.map(|value| value.text.trim().to_owned());
-            if literal(a) == literal(b) || !is_used(current, &now.name, now.alias.as_deref()) {
+            let (a, b) = (
+                now.value(provider.attributes.get(*place)),
+                then.value(before.attributes.get(*place)),
+            );
+            if a == b || !is_used(current, &provider.name, provider.alias.as_deref()) {
                 continue;
             }
-            let said = |value: Option<String>| {
-                value.map_or_else(|| "not set".to_owned(), |text| text.trim_matches('"').to_owned())
+            let said = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+            let name = match &provider.alias {
+                Some(alias) => format!("{}.{alias}", provider.name),
+                None => provider.name.clone(),
             };
-            let name = now
-                .alias
-                .as_ref()
-                .map_or_else(|| now.name.clone(), |alias| format!("{}.{alias}", now.name));
             refusals.push(Refusal {
                 guard: Guard::Surprise,
                 address: format!("provider.{name}"),
@@ -505,13 +574,62 @@ fn moved_providers(deployed: &Configuration, target: &Configuration, current: &S
                     "the provider configuration {name} changed its {place} since the target: {} then, {} now. Objects live in \
                      both places, and terraform with the target's configuration would look for today's objects in the wrong one \
                      and lose sight of them",
-                    said(literal(b)),
-                    said(literal(a)),
+                    said(b),
+                    said(a),
                 ),
             });
         }
     }
     refusals
+}
+
+/// A configuration with the values that its root variables have from files.
+struct Placed<'a> {
+    configuration: &'a Configuration,
+    assigned: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<'a> Placed<'a> {
+    fn new(context: &Context, configuration: &'a Configuration, record: Option<&StackRecord>) -> Self {
+        let mut assigned = serde_json::Map::new();
+        for file in record.iter().flat_map(|record| &record.variable_files) {
+            if let Some(bytes) = file.blob.and_then(|blob| context.store.get_blob(&blob).ok())
+                && let Ok(values) = rollback_config::parse_variable_file(&file.path, &bytes)
+            {
+                assigned.extend(values);
+            }
+        }
+        Placed {
+            configuration,
+            assigned,
+        }
+    }
+
+    /// What an argument comes to, through variables and locals as far as these are literal; else its text.
+    fn value(&self, expression: Option<&rollback_config::Expr>) -> Option<String> {
+        let mut expression = expression?;
+        let root = self.configuration.root()?;
+        for _ in 0..8 {
+            if let Some(literal) = &expression.literal {
+                return Some(literal.as_str().map_or_else(|| literal.to_string(), str::to_owned));
+            }
+            let text = expression.text.trim();
+            if let Some(name) = text.strip_prefix("var.") {
+                if let Some(value) = self.assigned.get(name) {
+                    return Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                }
+                match root.variables.get(name).and_then(|variable| variable.default.as_ref()) {
+                    Some(default) => expression = default,
+                    None => break,
+                }
+            } else if let Some(local) = text.strip_prefix("local.").and_then(|name| root.locals.get(name)) {
+                expression = local;
+            } else {
+                break;
+            }
+        }
+        Some(expression.text.trim().to_owned())
+    }
 }
 
 fn is_used(state: &State, name: &str, alias: Option<&str>) -> bool {

@@ -1,7 +1,7 @@
 //! Terraform's real plan held against the inverse plan: what will happen to each object, whether the inverse plan
 //! explains it, and what therefore needs a yes of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_config::Configuration;
 use rollback_inverse::redact::Redactor;
@@ -133,11 +133,21 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
         .map(|change| (change.address.as_str(), change))
         .collect();
 
+    let vanished = vanished_providers(plan);
+    for provider in &vanished {
+        reconciled.warnings.push(format!(
+            "terraform finds none of the objects of {provider} any more: it may be looking in another region or account"
+        ));
+    }
     for real in plan.resource_changes.iter().filter(|change| change.mode == "managed") {
         let place = (real.address.clone(), real.deposed.clone());
         let change = expected.remove(&place);
         let differences = differences::find(input, real);
-        if let Some(item) = item_of_real(input, real, change, drifted.get(real.address.as_str()).copied()) {
+        let drift = drifted
+            .get(real.address.as_str())
+            .copied()
+            .filter(|drift| !(drift.deletes() && vanished.contains(drift.provider_name.as_str())));
+        if let Some(item) = item_of_real(input, real, change, drift) {
             if item.fate != Fate::Destroy {
                 refuse_differences(&differences, &item.address, reconciled);
             }
@@ -161,6 +171,31 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
             attributes: differences::changed_attributes(&drift.change.before, &drift.change.after),
         });
     }
+}
+
+/// Providers of which the refresh found no object at all, though there were several: that is no drift, that is looking in
+/// the wrong place.
+fn vanished_providers(plan: &Plan) -> BTreeSet<&str> {
+    let mut objects: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let gone: BTreeSet<&str> = plan
+        .resource_drift
+        .iter()
+        .filter(|drift| drift.deletes())
+        .map(|drift| drift.address.as_str())
+        .collect();
+    for change in plan.resource_changes.iter().filter(|change| change.is_managed()) {
+        let counts = objects.entry(change.provider_name.as_str()).or_default();
+        if gone.contains(change.address.as_str()) {
+            counts.1 += 1;
+        } else if !change.creates() {
+            counts.0 += 1;
+        }
+    }
+    objects
+        .into_iter()
+        .filter(|(_, (there, gone))| *there == 0 && *gone > 1)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// Where the joined state has the object: at its address in the target, or, for one that goes, where it is now.

@@ -57,6 +57,7 @@ pub fn stack(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Res
         drop(LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?);
     }
     state_write(context, stack, journal)?;
+    cut_off_by_terraform(context, stack, journal)?;
     if let Some(folder) = journal.apply_folder(&stack.name).map(str::to_owned) {
         errored_state(context, stack, Path::new(&folder), journal)?;
     }
@@ -111,6 +112,59 @@ fn state_write(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> R
     })
 }
 
+/// A local state that a killed Terraform left cut off in the middle of a write: the copy that it made when it began, in
+/// the private folder, or the joined state takes its place. What was done meanwhile the refresh of the next plan finds,
+/// but for objects that were just made: those are named by Terraform's log.
+fn cut_off_by_terraform(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Result<()> {
+    let (Some(folder), Some(path)) = (
+        journal.apply_folder(&stack.name).map(str::to_owned),
+        local_file(context, stack)?,
+    ) else {
+        return Ok(());
+    };
+    if !path.exists() {
+        return Ok(());
+    }
+    let lock = LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?;
+    let found = lock.read().map_err(terraform_error)?;
+    if State::parse(found.clone()).is_ok() {
+        return Ok(());
+    }
+    let mut candidates: Vec<Vec<u8>> = Vec::new();
+    for name in [rollback_terraform::errored::FILE_NAME, "terraform.tfstate.backup"] {
+        candidates.extend(std::fs::read(Path::new(&folder).join(name)));
+    }
+    if let Some((Event::StateWriteIntended { to_blob, .. }, _)) = journal.last_state_write(&stack.name)
+        && let Ok(id) = to_blob.parse::<BlobId>()
+    {
+        candidates.push(context.store.get_blob(&id)?);
+    }
+    let Some(whole) = candidates.into_iter().find(|bytes| State::parse(bytes.clone()).is_ok()) else {
+        return Err(EngineError::new(
+            Kind::Halfway,
+            format!(
+                "stack {}: the state at {} is cut off, and no copy of it was found",
+                stack.name,
+                path.display()
+            ),
+        )
+        .hint("`infra-rollback state restore` brings a kept one back"));
+    };
+    let damaged = context.home.join("damaged");
+    crate::folder::private_folder(&damaged)?;
+    std::fs::write(
+        damaged.join(format!("{}-{}.tfstate", stack.name, uuid::Uuid::now_v7())),
+        &found,
+    )?;
+    lock.write_in_place(&whole).map_err(terraform_error)?;
+    context.observer.warning(&format!(
+        "stack {}: terraform was killed while it wrote the state; the copy from before is back, look out for objects that it \
+         made last",
+        stack.name
+    ));
+    Ok(())
+}
+
 /// The local state's file, without reading it: it may be cut off.
 fn local_file(context: &Context, stack: &Stack) -> Result<Option<std::path::PathBuf>> {
     Live::locate(context, stack)
@@ -151,6 +205,17 @@ pub fn errored_state(context: &Context, stack: &Stack, folder: &Path, journal: &
                     )));
                 }
                 if current.serial() >= errored.header.serial {
+                    if let Ok(left) = State::parse(errored.bytes.clone())
+                        && !same_but_serial(current, &left)
+                    {
+                        context.observer.warning(&format!(
+                            "stack {}: terraform left {} and the live state is newer: objects that only it names are managed by nobody; it is kept",
+                            stack.name,
+                            errored.path.display()
+                        ));
+                        return Ok(());
+                    }
+                    let _ = std::fs::rename(&errored.path, folder.join(rollback_terraform::errored::PUSHED_NAME));
                     return Ok(());
                 }
             }
@@ -162,6 +227,7 @@ pub fn errored_state(context: &Context, stack: &Stack, folder: &Path, journal: &
             let live = Live::read(context, stack).map_err(halfway)?;
             let options = FolderOptions {
                 workspace: live.workspace_variable(),
+                environment_extra: context.settings.terraform.environment.clone(),
                 ..FolderOptions::default()
             };
             let folder = Folder::new(&context.terraform, folder, options);

@@ -101,6 +101,9 @@ pub struct Run {
     pub revision: String,
     /// The commit that it means.
     pub commit: String,
+    /// The stacks that were asked for, by name; a resumed run works on these and no others.
+    #[serde(default)]
+    pub selected: Vec<String>,
     pub stacks: Vec<StackTarget>,
     /// `-target` addresses.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! What a revision means: a commit, and the release that holds what was deployed of it.
 
-use rollback_release::{CatalogueError, Release, ReleaseKind, StackRecord};
+use rollback_release::{CatalogueError, Release, ReleaseId, ReleaseKind, StackRecord};
 use rollback_repository::CommitId;
 
 use crate::context::Context;
@@ -59,6 +59,36 @@ impl Target {
             commit,
             releases,
         })
+    }
+
+    /// The very releases that a run took as its target.
+    ///
+    /// # Errors
+    /// One of them is gone.
+    pub fn of_releases(context: &Context, revision: &str, commit: CommitId, ids: &[&str]) -> Result<Target> {
+        let mut releases = Vec::new();
+        for id in ids {
+            let id: ReleaseId = id
+                .parse()
+                .map_err(|_| EngineError::failed(format!("{id} is no release")))?;
+            releases.push(context.catalogue().get(&id)?);
+        }
+        Ok(Target {
+            revision: revision.to_owned(),
+            commit,
+            releases,
+        })
+    }
+
+    /// The commit that a stack goes to: the target's, or the one that its record names.
+    ///
+    /// # Errors
+    /// Git does not have it.
+    pub fn commit_of(&self, context: &Context, stack: &str) -> Result<CommitId> {
+        match self.release_of(stack).and_then(|(_, record)| record.commit.as_deref()) {
+            Some(commit) => Ok(context.repository.resolve(commit)?),
+            None => Ok(self.commit.clone()),
+        }
     }
 
     /// One very release.

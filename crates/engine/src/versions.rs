@@ -170,6 +170,8 @@ pub struct RestoreReport {
     pub claims: Vec<String>,
     /// Objects that come back under another address.
     pub moved: Vec<String>,
+    /// The live state cannot be read: what it held is not known.
+    pub live_is_damaged: bool,
 }
 
 /// A restore, looked at and not done yet.
@@ -185,7 +187,7 @@ pub struct Restore {
 /// The version is not there, or is of another lineage.
 pub fn prepare_restore(context: &Context, stack: &Stack, version: &StateVersion) -> Result<Restore> {
     let old = context.catalogue().state(&version.state)?;
-    let live = Live::read(context, stack)?;
+    let live = Live::read_damaged(context, stack)?;
     let current = live
         .state()
         .cloned()
@@ -221,6 +223,7 @@ pub fn prepare_restore(context: &Context, stack: &Stack, version: &StateVersion)
             .collect()
     };
     let report = RestoreReport {
+        live_is_damaged: live.damaged().is_some(),
         stack: stack.name.clone(),
         version: version.release.to_string(),
         sha256: version.state.sha256.clone(),
@@ -247,14 +250,22 @@ pub fn prepare_restore(context: &Context, stack: &Stack, version: &StateVersion)
 /// # Errors
 /// Locked, changed meanwhile, or the backend refuses.
 pub fn restore(context: &Context, stack: &Stack, restore: &Restore, reason: Option<&str>) -> Result<StateRecord> {
+    let _locks = crate::drive::lock_for(context, &format!("restore-{}", Uuid::now_v7()))?;
     if let Some(state) = restore.live.state() {
         keep_before(context, stack, state, reason)?;
+    }
+    if let Some(bytes) = restore.live.damaged() {
+        // No release can hold what is no state; nothing is thrown away all the same.
+        let folder = context.home.join("damaged");
+        private_folder(&folder)?;
+        std::fs::write(folder.join(format!("{}-{}.tfstate", stack.name, Uuid::now_v7())), bytes)?;
     }
     match restore.live.file() {
         Some(path) => {
             let lock = LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?;
             let found = lock.read().map_err(terraform_error)?;
-            if found != restore.live.state().map(State::bytes).unwrap_or_default() {
+            let looked_at = restore.live.state().map(State::bytes).or(restore.live.damaged());
+            if found != looked_at.unwrap_or_default() {
                 return Err(
                     EngineError::failed("somebody changed the live state meanwhile; nothing was changed")
                         .hint("run the command again"),

@@ -200,6 +200,8 @@ pub struct StackRecord {
     pub name: String,
     /// The root module's folder; empty for the repository's root.
     pub dir: String,
+    /// The commit that this stack was deployed from, where it is another one than the release's.
+    pub commit: Option<String>,
     pub workspace: String,
     pub backend: BackendRecord,
     /// `None` where the stack had no state yet.

@@ -203,6 +203,7 @@ pub fn write_stack(parts: &StackParts, salt: &Salt, store: &dyn Store) -> Result
     Ok(StackRecord {
         name: parts.name.clone(),
         dir: parts.dir.clone(),
+        commit: None,
         workspace: parts.workspace.clone(),
         backend: parts.backend.clone(),
         state,

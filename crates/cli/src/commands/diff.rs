@@ -1,9 +1,13 @@
 //! `diff`: what differs between two releases, objects and configuration.
 
+use std::sync::Arc;
+
 use rollback_engine::context::Context;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::history;
+use rollback_engine::prepare::secrets;
 use rollback_engine::target::Target;
+use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Fate, Input, compute};
 use rollback_release::{Release, StackRecord};
 use rollback_state::State;
@@ -34,6 +38,7 @@ pub fn find(context: &Context, text: &str) -> Result<Release> {
 pub fn run(global: &Global, arguments: &DiffArguments, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let (from, to) = (find(&context, &arguments.from)?, find(&context, &arguments.to)?);
+    hide(&context, &from, &to)?;
     let mut documents = Vec::new();
     let mut names: Vec<&str> = from
         .stacks
@@ -59,6 +64,20 @@ pub fn run(global: &Global, arguments: &DiffArguments, output: &Output) -> Resul
         documents.push(document);
     }
     output.document(&json!({ "from": from.id.as_str(), "to": to.id.as_str(), "stacks": documents }));
+    Ok(())
+}
+
+/// Nothing that either release holds secret may show, in states or in configuration.
+fn hide(context: &Context, from: &Release, to: &Release) -> Result<()> {
+    for stack in from.stacks.iter().chain(&to.stacks) {
+        let state = state_of(context, Some(stack))?;
+        let files = history::tree_of_record(context.store.as_ref(), stack)?;
+        let configuration = history::configuration_in(context.store.as_ref(), &files, &stack.dir, Some(stack))?;
+        let secrets = secrets(context, &[&configuration], &[Some(stack)]);
+        context
+            .secrets
+            .hide(Arc::new(Redactor::new([&state], secrets, &context.knowledge)));
+    }
     Ok(())
 }
 

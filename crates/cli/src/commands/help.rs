@@ -4,16 +4,19 @@ use clap::CommandFactory;
 use rollback_engine::error::Result;
 
 use crate::arguments::Arguments;
+use crate::output::Output;
 
 /// Prints a completion script.
-pub fn completions(shell: clap_complete::Shell) -> Result<()> {
+pub fn completions(shell: clap_complete::Shell, output: &Output) -> Result<()> {
     let mut command = Arguments::command();
-    clap_complete::generate(shell, &mut command, "infra-rollback", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "infra-rollback", &mut script);
+    output.bytes(&script)?;
     Ok(())
 }
 
 /// Prints the manual page, subcommands and all.
-pub fn man() -> Result<()> {
+pub fn man(output: &Output) -> Result<()> {
     let command = Arguments::command();
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
@@ -23,6 +26,6 @@ pub fn man() -> Result<()> {
             .name(format!("infra-rollback-{}", subcommand.get_name()));
         clap_mangen::Man::new(named).render(&mut page)?;
     }
-    std::io::Write::write_all(&mut std::io::stdout(), &page)?;
+    output.bytes(&page)?;
     Ok(())
 }

@@ -115,7 +115,7 @@ fn describe(event: &Event) -> String {
 
 /// Gives a run up.
 pub fn abort(global: &Global, run: Option<&str>, output: &Output) -> Result<()> {
-    let context = session::open(global, &VariableArguments::default(), output)?;
+    let context = session::open_for_run(global, run, &VariableArguments::default(), output)?;
     let run = drive::abort(&context, run)?;
     output.toned(Tone::Good, &format!("Run {} is given up.", run.id));
     if run.backup.is_some() {

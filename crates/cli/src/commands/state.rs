@@ -182,6 +182,13 @@ pub fn restore(
             }
         }
     }
+    if report.live_is_damaged {
+        output.toned(
+            Tone::Danger,
+            "  The live state cannot be read: what lives now and is in no release would be orphaned unseen.",
+        );
+        output.line("  Its bytes are kept under the home folder, in `damaged`.");
+    }
     output.line("  The infrastructure itself is not touched. To roll that back too: infra-rollback to.");
     if !report.orphans.is_empty() && !accept_orphans {
         return Err(EngineError::refused(format!(

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 
 use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
-use rollback_engine::error::Result;
+use rollback_engine::error::{EngineError, Result};
 use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::{Guard, Refusal};
 use rollback_engine::run::Consent;
@@ -65,6 +65,12 @@ impl Approver for Person<'_> {
 }
 
 impl Person<'_> {
+    /// A machine that is refused has to know what there is to accept.
+    fn with_plan(&self, mut error: EngineError) -> EngineError {
+        error.detail = self.shown.borrow_mut().take().map(Box::new);
+        error
+    }
+
     fn ask(&self, question: &str) -> Option<String> {
         self.output.note(Tone::Strong, question);
         let _ = std::io::stderr().flush();
@@ -95,7 +101,8 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
     };
-    let outcome = drive::to(&context, &arguments.revision, &options, &person)?;
+    let outcome =
+        drive::to(&context, &arguments.revision, &options, &person).map_err(|error| person.with_plan(error))?;
     drop(context);
     tell(output, &person, &outcome);
     Ok(())
@@ -115,7 +122,8 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
     };
-    let outcome = drive::undo(&context, arguments.run.as_deref(), &options, &person)?;
+    let outcome =
+        drive::undo(&context, arguments.run.as_deref(), &options, &person).map_err(|error| person.with_plan(error))?;
     drop(context);
     tell(output, &person, &outcome);
     Ok(())
@@ -123,7 +131,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
 
 /// `resume`.
 pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
-    let context = session::open(global, &arguments.variables, output)?;
+    let context = session::open_for_run(global, arguments.run.as_deref(), &arguments.variables, output)?;
     let person = Person {
         output,
         auto_approve: arguments.auto_approve,
@@ -134,7 +142,8 @@ pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> 
         arguments.run.as_deref(),
         &consent(&arguments.consent),
         &person,
-    )?;
+    )
+    .map_err(|error| person.with_plan(error))?;
     drop(context);
     tell(output, &person, &outcome);
     Ok(())
