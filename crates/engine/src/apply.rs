@@ -295,6 +295,24 @@ fn not_applied(
     }
 }
 
+/// What a stack's target configuration would change now; nothing is applied.
+///
+/// # Errors
+/// Terraform cannot plan.
+pub fn look_again(context: &Context, stack: &Stack, prepared: &Prepared, targets: &[String]) -> Result<Vec<String>> {
+    let Some(work) = &prepared.work else {
+        return Ok(Vec::new());
+    };
+    crate::folder::copy_other_states(context, stack, &work.tree)?;
+    let plan = work.plan_what_is_left(context, stack, targets)?;
+    Ok(plan
+        .iter()
+        .flat_map(|plan| &plan.resource_changes)
+        .filter(|change| !change.is_untouched() && !change.reads())
+        .map(|change| change.address.clone())
+        .collect())
+}
+
 /// A plan of the target's configuration over what came out. What was in the approved plan, was applied without an error
 /// and is planned again (`timestamp()` in a trigger, a provider that never agrees with itself) is never at rest: that is
 /// said, and no reason to call the run unfinished.

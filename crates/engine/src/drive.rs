@@ -269,8 +269,9 @@ fn start(
         result: None,
     };
     let _locks = lock_for(context, &id)?;
-    nobody_applies(context)?;
     let runs = Runs::new(context.store.as_ref(), &context.project);
+    nobody_stopped_halfway(context, &runs, &run.purpose)?;
+    nobody_applies(context)?;
     let version = runs.create(&run)?;
     let journal = Journal::open(context.store.as_ref(), &context.project, &id)?;
     let mut drive = Drive {
@@ -286,6 +287,30 @@ fn start(
     })?;
     let result = drive.go(target, approver, false);
     drive.end(result)
+}
+
+/// A run that stopped halfway keeps its stacks until it is resumed, given up or undone.
+fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose: &Purpose) -> Result<()> {
+    for (other, _) in runs.unfinished()? {
+        let undone = matches!(purpose, Purpose::Undo { run } if *run == other.id);
+        let shared = context
+            .stacks
+            .iter()
+            .find(|stack| other.selected.is_empty() || other.selected.contains(&stack.name));
+        if let Some(stack) = shared.filter(|_| !undone) {
+            return Err(EngineError::new(
+                Kind::Locked,
+                format!(
+                    "stack {}: run {} of {} stopped halfway",
+                    stack.name, other.id, other.actor
+                ),
+            )
+            .hint(format!("`infra-rollback resume {}` finishes it", other.id))
+            .hint(format!("`infra-rollback undo {}` goes back to before it", other.id))
+            .hint(format!("`infra-rollback abort {}` leaves things as they are", other.id)));
+        }
+    }
+    Ok(())
 }
 
 /// Whether somebody's terraform works on a local state right now: better said before an hour of planning than after.
@@ -613,6 +638,9 @@ impl Drive<'_> {
                 seconds: begun.elapsed().as_secs_f64(),
             });
         }
+        if prepared.len() > 1 {
+            self.look_again(&prepared, &mut stacks, &mut warnings)?;
+        }
         self.record_result(target, &folder)?;
         warnings.extend(prepared.iter().flat_map(|stack| stack.reconciled.warnings.clone()));
         Ok(Outcome {
@@ -626,6 +654,34 @@ impl Drive<'_> {
             result: self.run.result.clone(),
             warnings,
         })
+    }
+
+    /// A stack goes back before those it depends on; what it reads of them may have changed by now.
+    fn look_again(
+        &self,
+        prepared: &[Prepared],
+        outcomes: &mut [StackOutcome],
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        for (stack, outcome) in prepared.iter().zip(outcomes) {
+            let known = self.context.stack(&stack.stack)?;
+            if known.depends_on.is_empty() {
+                continue;
+            }
+            let left = apply::look_again(self.context, known, stack, &self.run.targets)?;
+            if !left.is_empty() {
+                outcome.verified = false;
+                outcome.changes_left = left.len();
+                warnings.push(format!(
+                    "stack {}: now that what it depends on is back, it has changes again: {}; `infra-rollback to {}` once more \
+                     shows and applies them",
+                    stack.stack,
+                    left.join(", "),
+                    self.run.revision
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Lets every guard speak; what no one says yes to refuses the run.
@@ -710,6 +766,14 @@ impl Drive<'_> {
     /// A release of what came out.
     fn record_result(&mut self, target: &Target, folder: &std::path::Path) -> Result<()> {
         let context = self.context;
+        let taken = self.journal.entries().iter().find_map(|entry| match &entry.event {
+            Event::ResultTaken { release } => Some(release.clone()),
+            _ => None,
+        });
+        if taken.is_some() {
+            self.run.result = taken;
+            return Ok(());
+        }
         let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
         // What only some objects went back to is not what is deployed now.
         let partial = !self.run.targets.is_empty();

@@ -49,6 +49,8 @@ pub struct Recipe<'a> {
 /// A folder ready for Terraform.
 pub struct WorkFolder {
     pub folder: Folder,
+    /// The repository's top in it.
+    pub tree: PathBuf,
     /// Where Terraform looks for the state in it.
     state: PathBuf,
     lock: Option<Vec<u8>>,
@@ -80,6 +82,7 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
         write(&root.join(name), text.as_bytes())?;
     }
     variable_files(context, recipe, &root)?;
+    copy_other_states(context, recipe.stack, &tree)?;
 
     let direct = recipe.live.file().is_none() && !recipe.joined.edited;
     let has_backend = recipe
@@ -117,6 +120,7 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
     );
     let work = WorkFolder {
         folder,
+        tree: tree.clone(),
         state,
         lock,
         direct,
@@ -281,6 +285,31 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .mode(0o600)
         .open(path)?;
     file.write_all(bytes)?;
+    Ok(())
+}
+
+/// Stacks of one repository read one another's local states by relative paths (`terraform_remote_state`): copies of the
+/// live ones lie where they lie in the working folder.
+///
+/// # Errors
+/// A copy cannot be written.
+pub fn copy_other_states(context: &Context, stack: &Stack, tree: &Path) -> Result<()> {
+    for other in context.settings.stacks.iter().filter(|other| other.name != stack.name) {
+        let other = crate::context::stack_of_section(other, "");
+        let Ok(Some(live)) = Live::locate(context, &other) else {
+            continue;
+        };
+        let Ok(relative) = live.strip_prefix(&context.root) else {
+            continue;
+        };
+        if let Ok(bytes) = std::fs::read(&live) {
+            let copy = tree.join(relative);
+            if let Some(parent) = copy.parent() {
+                private_folder(parent)?;
+            }
+            write(&copy, &bytes)?;
+        }
+    }
     Ok(())
 }
 

@@ -244,7 +244,7 @@ pub fn at(global: &Global, time: &str, output: &Output) -> Result<()> {
             None => output.line(&format!("{}: no state was kept at {moment:.0} or before", stack.name)),
         }
     }
-    if documents.is_empty() && !output.is_json() {
+    if documents.is_empty() {
         return Err(EngineError::failed(format!(
             "no state was kept at {moment:.0} or before"
         )));
