@@ -74,7 +74,7 @@ pub fn open_for_run(
     if !global.stacks.is_empty() {
         return Ok(context);
     }
-    let names = rollback_engine::drive::stacks_of_run(context.store.as_ref(), &context.project, run)?;
+    let names = rollback_engine::again::stacks_of_run(context.store.as_ref(), &context.project, run)?;
     let missing = names
         .iter()
         .any(|name| !context.stacks.iter().any(|stack| stack.name == *name));

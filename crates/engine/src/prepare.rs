@@ -25,7 +25,9 @@ use crate::folder::{self, WorkFolder};
 use crate::history::{self, End};
 use crate::live::Live;
 use crate::observe::Stage;
+use crate::placed::{Placed, moved_providers};
 use crate::reconcile::{self, Guard, Reconciled, Refusal};
+use crate::secrets;
 use crate::target::Target;
 
 /// What the caller wants of a stack.
@@ -128,7 +130,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         deployed.release.as_ref().map(|(_, record)| record),
         goal.record.as_ref().map(|(_, record)| record),
     ];
-    let secrets = secrets(context, &[&deployed.configuration, &goal.configuration], &records);
+    let secrets = secrets::of_variables(context, &[&deployed.configuration, &goal.configuration], &records);
     let input = Input {
         current: &current,
         target: goal.state.as_ref(),
@@ -315,92 +317,6 @@ fn next_serial(context: &Context, stack: &Stack, current: &State) -> Result<u64>
     Ok(highest + 1)
 }
 
-/// Strings that must never show: values of sensitive variables, given, assigned in files or written as defaults.
-pub fn secrets(context: &Context, configurations: &[&Configuration], records: &[Option<&StackRecord>]) -> Vec<String> {
-    let mut found = BTreeSet::new();
-    let mut names = BTreeSet::new();
-    for configuration in configurations {
-        for module in configuration.modules.values() {
-            for variable in module.variables.values().filter(|variable| variable.sensitive) {
-                names.insert(variable.name.clone());
-                if let Some(value) = variable.default.as_ref().and_then(|default| default.literal.as_ref()) {
-                    strings_of(value, &mut found);
-                }
-            }
-        }
-    }
-    let mut texts: Vec<String> = names
-        .iter()
-        .filter_map(|name| std::env::var(format!("TF_VAR_{name}")).ok())
-        .collect();
-    let given = context.given.variables.iter();
-    texts.extend(
-        given
-            .filter(|(name, _)| names.contains(name))
-            .map(|(_, value)| value.clone()),
-    );
-    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-    for record in records.iter().flatten() {
-        for file in &record.variable_files {
-            let bytes = file.blob.and_then(|blob| context.store.get_blob(&blob).ok());
-            files.extend(bytes.map(|bytes| (file.path.clone(), bytes)));
-        }
-    }
-    for stack in &context.stacks {
-        texts.extend(
-            stack
-                .variables
-                .iter()
-                .filter(|(name, _)| names.contains(name))
-                .map(|(_, value)| value.clone()),
-        );
-        let folder = context.root.join(&stack.dir);
-        let here: Vec<String> = std::fs::read_dir(&folder)
-            .map(|entries| {
-                entries
-                    .filter_map(Result::ok)
-                    .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                    .collect()
-            })
-            .unwrap_or_default();
-        for name in crate::collect::variable_file_names(stack, &here) {
-            files.extend(std::fs::read(folder.join(&name)).ok().map(|bytes| (name, bytes)));
-        }
-    }
-    for path in &context.given.files {
-        files.extend(
-            std::fs::read(path)
-                .ok()
-                .map(|bytes| (path.to_string_lossy().into_owned(), bytes)),
-        );
-    }
-    for (name, bytes) in files {
-        if let Ok(values) = rollback_config::parse_variable_file(&name, &bytes) {
-            for (_, value) in values.iter().filter(|(name, _)| names.contains(*name)) {
-                strings_of(value, &mut found);
-            }
-        }
-    }
-    for text in texts {
-        if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
-            strings_of(&value, &mut found);
-        }
-        found.insert(text);
-    }
-    found.into_iter().filter(|text| text.len() >= 4).collect()
-}
-
-fn strings_of(value: &serde_json::Value, found: &mut BTreeSet<String>) {
-    match value {
-        serde_json::Value::String(text) => {
-            found.insert(text.clone());
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| strings_of(item, found)),
-        serde_json::Value::Object(map) => map.values().for_each(|item| strings_of(item, found)),
-        _ => {}
-    }
-}
-
 #[allow(clippy::too_many_arguments)] // One call, everything in it is needed for the folder.
 fn plan_for_real(
     context: &Context,
@@ -520,124 +436,4 @@ fn refactors(inverse: &InversePlan) -> Vec<String> {
             format!("{}: {from} -> {to}", change.fate)
         })
         .collect()
-}
-
-/// Arguments of a provider configuration that say where its objects live.
-const PLACES: &[&str] = &[
-    "region",
-    "profile",
-    "account_id",
-    "allowed_account_ids",
-    "assume_role.role_arn",
-    "project",
-    "zone",
-    "subscription_id",
-    "tenant_id",
-    "environment",
-    "host",
-    "config_context",
-    "address",
-    "namespace",
-    "endpoint",
-    "api_url",
-];
-
-/// Provider configurations that point to another region or account than at the target, while objects live under them.
-fn moved_providers(now: &Placed<'_>, then: &Placed<'_>, current: &State) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
-    let (Some(now_root), Some(then_root)) = (now.configuration.root(), then.configuration.root()) else {
-        return refusals;
-    };
-    for provider in &now_root.providers {
-        let same = then_root
-            .providers
-            .iter()
-            .find(|then| then.name == provider.name && then.alias == provider.alias);
-        let Some(before) = same else { continue };
-        for place in PLACES {
-            let (a, b) = (
-                now.value(provider.attributes.get(*place)),
-                then.value(before.attributes.get(*place)),
-            );
-            if a == b || !is_used(current, &provider.name, provider.alias.as_deref()) {
-                continue;
-            }
-            let said = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
-            let name = match &provider.alias {
-                Some(alias) => format!("{}.{alias}", provider.name),
-                None => provider.name.clone(),
-            };
-            refusals.push(Refusal {
-                guard: Guard::Surprise,
-                address: format!("provider.{name}"),
-                message: format!(
-                    "the provider configuration {name} changed its {place} since the target: {} then, {} now. Objects live in \
-                     both places, and terraform with the target's configuration would look for today's objects in the wrong one \
-                     and lose sight of them",
-                    said(b),
-                    said(a),
-                ),
-            });
-        }
-    }
-    refusals
-}
-
-/// A configuration with the values that its root variables have from files.
-struct Placed<'a> {
-    configuration: &'a Configuration,
-    assigned: serde_json::Map<String, serde_json::Value>,
-}
-
-impl<'a> Placed<'a> {
-    fn new(context: &Context, configuration: &'a Configuration, record: Option<&StackRecord>) -> Self {
-        let mut assigned = serde_json::Map::new();
-        for file in record.iter().flat_map(|record| &record.variable_files) {
-            if let Some(bytes) = file.blob.and_then(|blob| context.store.get_blob(&blob).ok())
-                && let Ok(values) = rollback_config::parse_variable_file(&file.path, &bytes)
-            {
-                assigned.extend(values);
-            }
-        }
-        Placed {
-            configuration,
-            assigned,
-        }
-    }
-
-    /// What an argument comes to, through variables and locals as far as these are literal; else its text.
-    fn value(&self, expression: Option<&rollback_config::Expr>) -> Option<String> {
-        let mut expression = expression?;
-        let root = self.configuration.root()?;
-        for _ in 0..8 {
-            if let Some(literal) = &expression.literal {
-                return Some(literal.as_str().map_or_else(|| literal.to_string(), str::to_owned));
-            }
-            let text = expression.text.trim();
-            if let Some(name) = text.strip_prefix("var.") {
-                if let Some(value) = self.assigned.get(name) {
-                    return Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-                }
-                match root.variables.get(name).and_then(|variable| variable.default.as_ref()) {
-                    Some(default) => expression = default,
-                    None => break,
-                }
-            } else if let Some(local) = text.strip_prefix("local.").and_then(|name| root.locals.get(name)) {
-                expression = local;
-            } else {
-                break;
-            }
-        }
-        Some(expression.text.trim().to_owned())
-    }
-}
-
-fn is_used(state: &State, name: &str, alias: Option<&str>) -> bool {
-    state.instances().any(|instance| {
-        instance.mode() == Mode::Managed
-            && instance
-                .provider()
-                .split_once("\"]")
-                .is_some_and(|(source, rest)| source.ends_with(&format!("/{name}")) && rest.strip_prefix('.') == alias)
-    })
 }

@@ -250,7 +250,7 @@ pub fn prepare_restore(context: &Context, stack: &Stack, version: &StateVersion)
 /// # Errors
 /// Locked, changed meanwhile, or the backend refuses.
 pub fn restore(context: &Context, stack: &Stack, restore: &Restore, reason: Option<&str>) -> Result<StateRecord> {
-    let _locks = crate::drive::lock_for(context, &format!("restore-{}", Uuid::now_v7()))?;
+    let _locks = crate::guard::lock_for(context, &format!("restore-{}", Uuid::now_v7()))?;
     if let Some(state) = restore.live.state() {
         keep_before(context, stack, state, reason)?;
     }

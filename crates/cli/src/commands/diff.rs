@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rollback_engine::context::Context;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::history;
-use rollback_engine::prepare::secrets;
+use rollback_engine::secrets::of_variables;
 use rollback_engine::target::Target;
 use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Fate, Input, compute};
@@ -73,7 +73,7 @@ fn hide(context: &Context, from: &Release, to: &Release) -> Result<()> {
         let state = state_of(context, Some(stack))?;
         let files = history::tree_of_record(context.store.as_ref(), stack)?;
         let configuration = history::configuration_in(context.store.as_ref(), &files, &stack.dir, Some(stack))?;
-        let secrets = secrets(context, &[&configuration], &[Some(stack)]);
+        let secrets = of_variables(context, &[&configuration], &[Some(stack)]);
         context
             .secrets
             .hide(Arc::new(Redactor::new([&state], secrets, &context.knowledge)));

@@ -5,6 +5,7 @@ use std::path::Path;
 use rollback_config::{Configuration, DiskTree, Manifest, load};
 use rollback_engine::drive;
 use rollback_engine::error::{EngineError, Result};
+use rollback_engine::guard;
 use rollback_engine::reconcile::{self, reconcile};
 use rollback_engine::target::Target;
 use rollback_inverse::redact::Redactor;
@@ -33,7 +34,7 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
     let target = Target::resolve(&context, revision)?;
     let prepared = drive::plan(&context, &target, &arguments.targets, arguments.offline)?;
     drop(context);
-    let refusals = drive::open_refusals(&prepared, &Default::default());
+    let refusals = guard::open_refusals(&prepared, &Default::default());
     plan_view::print(output, &prepared, &refusals);
     output.document(&plan_view::document(&prepared));
     Ok(prepared.iter().any(|stack| !stack.reconciled.is_empty()))

@@ -1,6 +1,6 @@
 //! `runs`, `runs show`, `abort` and `locks`.
 
-use rollback_engine::drive;
+use rollback_engine::again;
 use rollback_engine::error::Result;
 use rollback_engine::journal::{Event, Journal};
 use rollback_engine::lock;
@@ -116,7 +116,7 @@ fn describe(event: &Event) -> String {
 /// Gives a run up.
 pub fn abort(global: &Global, run: Option<&str>, output: &Output) -> Result<()> {
     let context = session::open_for_run(global, run, &VariableArguments::default(), output)?;
-    let run = drive::abort(&context, run)?;
+    let run = again::abort(&context, run)?;
     output.toned(Tone::Good, &format!("Run {} is given up.", run.id));
     if run.backup.is_some() {
         output.line(&format!(

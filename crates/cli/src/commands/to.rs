@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, Write};
 
+use rollback_engine::again;
 use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::{Guard, Refusal};
 use rollback_engine::run::Consent;
+use rollback_engine::undo;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{ConsentArguments, Global, ResumeArguments, ToArguments, UndoArguments};
@@ -123,7 +125,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
         dry_run: arguments.dry_run,
     };
     let outcome =
-        drive::undo(&context, arguments.run.as_deref(), &options, &person).map_err(|error| person.with_plan(error))?;
+        undo::undo(&context, arguments.run.as_deref(), &options, &person).map_err(|error| person.with_plan(error))?;
     drop(context);
     tell(output, &person, &outcome);
     Ok(())
@@ -137,7 +139,7 @@ pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> 
         auto_approve: arguments.auto_approve,
         shown: Default::default(),
     };
-    let outcome = drive::resume(
+    let outcome = again::resume(
         &context,
         arguments.run.as_deref(),
         &consent(&arguments.consent),

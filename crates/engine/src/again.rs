@@ -1,0 +1,182 @@
+//! `resume` and `abort`: a run that stopped is taken up again, or given up.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use rollback_release::{ReleaseId, Store, Version};
+
+use crate::context::Context;
+use crate::drive::{Approver, Drive, Outcome, remove_run_folder};
+use crate::error::{EngineError, Result};
+use crate::guard::lock_for;
+use crate::journal::{Event, Journal};
+use crate::run::{Consent, Purpose, Run, Runs, Status};
+use crate::target::Target;
+
+/// Goes on with a run that stopped.
+///
+/// # Errors
+/// As [`to`]; and where there is no such run.
+pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver: &dyn Approver) -> Result<Outcome> {
+    let runs = Runs::new(context.store.as_ref(), &context.project);
+    let (mut run, _) = match run {
+        Some(text) => runs.find(text)?,
+        None => open_run(&runs)?,
+    };
+    if run.status.is_over() {
+        return Err(EngineError::failed(format!(
+            "run {} is over ({}): there is nothing to resume",
+            run.id,
+            run.status.as_str()
+        ))
+        .hint("`infra-rollback to` starts a new one"));
+    }
+    check_selection(context, &run)?;
+    let _locks = lock_for(context, &run.id)?;
+    // What it holds is read again now that nobody else can change it.
+    let (fresh, version) = runs
+        .get(&run.id)?
+        .ok_or_else(|| EngineError::failed(format!("run {} is gone", run.id)))?;
+    run = fresh;
+    for address in &consent.data_loss {
+        if !run.consent.data_loss.contains(address) {
+            run.consent.data_loss.push(address.clone());
+        }
+    }
+    for address in &consent.changes {
+        if !run.consent.changes.contains(address) {
+            run.consent.changes.push(address.clone());
+        }
+    }
+    let target = target_of(context, &run)?;
+    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    if !journal.has_effect() {
+        // Nothing was done: what is deployed is found out anew, and kept anew, as for a run that starts now.
+        run.stacks.clear();
+        run.backup = None;
+    }
+    let mut drive = Drive {
+        context,
+        runs,
+        run,
+        version,
+        journal,
+        started: Instant::now(),
+    };
+    drive.journal.append(Event::Resumed {
+        actor: context.actor.clone(),
+    })?;
+    let result = drive.recover_all().and_then(|()| drive.go(&target, approver, true));
+    drive.end(result)
+}
+
+/// The run to resume when none is named.
+fn open_run(runs: &Runs<'_>) -> Result<(Run, Version)> {
+    let mut open: Vec<(Run, Version)> = runs
+        .all()?
+        .into_iter()
+        .filter(|(run, _)| !run.status.is_over())
+        .collect();
+    if open.iter().any(|(run, _)| run.status.is_unfinished()) {
+        open.retain(|(run, _)| run.status.is_unfinished());
+    }
+    open.truncate(if open.iter().all(|(run, _)| run.status.is_unfinished()) {
+        open.len()
+    } else {
+        1
+    });
+    match open.len() {
+        0 => Err(EngineError::failed("there is no run to resume").hint("`infra-rollback runs` lists them")),
+        1 => Ok(open.remove(0)),
+        _ => {
+            let ids: Vec<&str> = open.iter().map(|(run, _)| run.id.as_str()).collect();
+            Err(EngineError::usage("several runs stopped halfway").hint(format!("name one: {}", ids.join(", "))))
+        }
+    }
+}
+
+fn target_of(context: &Context, run: &Run) -> Result<Target> {
+    if let Purpose::Undo { run } = &run.purpose {
+        let undone = Runs::new(context.store.as_ref(), &context.project).find(run)?.0;
+        let backup = undone.backup.and_then(|id| id.parse::<ReleaseId>().ok());
+        let backup = backup.ok_or_else(|| EngineError::failed(format!("run {run} has no backup to go back to")))?;
+        return Target::of_release(context, context.catalogue().get(&backup)?);
+    }
+    let releases: Vec<&str> = run.stacks.iter().filter_map(|part| part.release.as_deref()).collect();
+    let commit = context.repository.resolve(&run.commit)?;
+    if releases.is_empty() {
+        return Target::of_commit(context, &run.revision, commit);
+    }
+    Target::of_releases(context, &run.revision, commit, &releases)
+}
+
+/// A run goes on with its own stacks, neither fewer nor more: the caller opens the context with them.
+fn check_selection(context: &Context, run: &Run) -> Result<()> {
+    let here: BTreeSet<&str> = context.stacks.iter().map(|stack| stack.name.as_str()).collect();
+    let asked: BTreeSet<&str> = run.selected.iter().map(String::as_str).collect();
+    if asked.is_empty() || here == asked {
+        return Ok(());
+    }
+    let names: Vec<String> = run.selected.iter().map(|name| format!("--stack {name}")).collect();
+    Err(EngineError::usage(format!(
+        "run {} is about other stacks than the ones chosen here",
+        run.id
+    ))
+    .hint(format!("its stacks are: {}", names.join(" "))))
+}
+
+/// The stacks of the run that `resume` or `abort` would take up; empty where it says nothing of them.
+///
+/// # Errors
+/// There is no such run.
+pub fn stacks_of_run(store: &dyn Store, project: &str, run: Option<&str>) -> Result<Vec<String>> {
+    let runs = Runs::new(store, project);
+    let (run, _) = match run {
+        Some(text) => runs.find(text)?,
+        None => open_run(&runs)?,
+    };
+    Ok(run.selected)
+}
+
+/// Gives a run up. What it changed stays.
+///
+/// # Errors
+/// It is over, or still runs.
+pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
+    let runs = Runs::new(context.store.as_ref(), &context.project);
+    let (run, _) = match run {
+        Some(text) => runs.find(text)?,
+        None => open_run(&runs)?,
+    };
+    if run.status.is_over() {
+        return Err(EngineError::failed(format!(
+            "run {} is over ({})",
+            run.id,
+            run.status.as_str()
+        )));
+    }
+    check_selection(context, &run)?;
+    let _locks = lock_for(context, &run.id)?;
+    let (run, version) = runs
+        .get(&run.id)?
+        .ok_or_else(|| EngineError::failed(format!("run {} is gone", run.id)))?;
+    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    let mut drive = Drive {
+        context,
+        runs,
+        run,
+        version,
+        journal,
+        started: Instant::now(),
+    };
+    drive.recover_all()?;
+    drive.journal.append(Event::Aborted {
+        by: context.actor.clone(),
+    })?;
+    drive.run.status = Status::Aborted;
+    drive.run.ended_at = Some(Timestamp::now());
+    drive.save()?;
+    remove_run_folder(context, &drive.run.id);
+    Ok(drive.run)
+}

@@ -1,0 +1,125 @@
+//! The releases that a run takes: of what was there before its first effect, and of what came out.
+
+use rollback_release::{Release, ReleaseId, ReleaseKind, Salt, write_stack};
+use rollback_state::State;
+
+use crate::collect::{Downloaded, collect};
+use crate::drive::Drive;
+use crate::error::{EngineError, Result};
+use crate::journal::Event;
+use crate::live::Live;
+use crate::observe::Stage;
+use crate::prepare::Prepared;
+use crate::target::Target;
+
+impl Drive<'_> {
+    /// A release of what is there now, before the first effect: what `undo` goes back to.
+    pub(crate) fn back_up(&mut self, prepared: &[Prepared]) -> Result<()> {
+        if self.run.backup.is_some() || prepared.is_empty() {
+            return Ok(());
+        }
+        let context = self.context;
+        let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
+        let mut release = Release::new(prepared[0].deployed.as_str(), context.actor.clone());
+        release.kind = ReleaseKind::Backup {
+            run: self.run.id.clone(),
+        };
+        release.reason = self.run.reason.clone();
+        for stack in prepared {
+            context.observer.stage(&stack.stack, Stage::BackingUp);
+            let known = context.stack(&stack.stack)?;
+            let tree = context.repository.tree(&stack.deployed)?;
+            let deployed = crate::deployed::of_commit(context, known, &stack.deployed)?;
+            let folder = context.root.join(&known.dir);
+            let downloaded = match &deployed.release {
+                Some((_, record)) => Downloaded::Record(record),
+                None => Downloaded::Folder(&folder),
+            };
+            let collected = collect(context, known, &tree, &deployed.dir, &downloaded, &stack.live)?;
+            let mut record = write_stack(&collected.parts, &salt, context.store.as_ref())
+                .map_err(|error| EngineError::failed(error.to_string()))?;
+            if let Some((_, deployed)) = &deployed.release {
+                record.variable_files = deployed.variable_files.clone();
+                record.variables = deployed.variables.clone();
+            }
+            record.commit = (stack.deployed.as_str() != release.commit).then(|| stack.deployed.to_string());
+            release.stacks.push(record);
+        }
+        context.catalogue().commit(&release)?;
+        self.journal.append(Event::BackupTaken {
+            release: release.id.to_string(),
+        })?;
+        self.run.backup = Some(release.id.to_string());
+        Ok(())
+    }
+
+    /// A release of what came out.
+    pub(crate) fn record_result(&mut self, target: &Target, folder: &std::path::Path) -> Result<()> {
+        let context = self.context;
+        let taken = self.journal.entries().iter().find_map(|entry| match &entry.event {
+            Event::ResultTaken { release } => Some(release.clone()),
+            _ => None,
+        });
+        if taken.is_some() {
+            self.run.result = taken;
+            return Ok(());
+        }
+        let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
+        // What only some objects went back to is not what is deployed now.
+        let partial = !self.run.targets.is_empty();
+        let from = self.run.stacks.first().map(|part| part.from_commit.clone());
+        let commit = from.filter(|_| partial).unwrap_or_else(|| target.commit.to_string());
+        let mut release = Release::new(commit, context.actor.clone());
+        let before = match (partial, &self.run.backup) {
+            (true, Some(backup)) => match backup.parse::<ReleaseId>() {
+                Ok(id) => Some(context.catalogue().get(&id)?),
+                Err(_) => None,
+            },
+            _ => None,
+        };
+        let run = self.run.id.clone();
+        // A mixture is kept for the record and never taken for the deploy of a commit.
+        release.kind = if partial {
+            ReleaseKind::Backup { run }
+        } else {
+            ReleaseKind::Result { run }
+        };
+        release.reason = self.run.reason.clone();
+        for part in self.run.stacks.clone() {
+            let Ok(known) = context.stack(&part.stack) else {
+                continue;
+            };
+            context.observer.stage(&part.stack, Stage::Recording);
+            let live = Live::read(context, known)?;
+            let known_record = match &before {
+                Some(before) => before.stack(&part.stack),
+                None => target.release_of(&part.stack).map(|(_, record)| record),
+            };
+            let record = match known_record {
+                // Everything but the state is what that release has.
+                Some(record) => {
+                    let mut record = record.clone();
+                    record.state = live
+                        .state()
+                        .map(|state: &State| crate::live::keep(context, state))
+                        .transpose()?;
+                    record
+                }
+                None => {
+                    let tree = context.repository.tree(&target.commit)?;
+                    let root = folder.join(&part.stack).join("tree").join(&part.dir);
+                    let collected = collect(context, known, &tree, &part.dir, &Downloaded::Folder(&root), &live)?;
+                    write_stack(&collected.parts, &salt, context.store.as_ref())
+                        .map_err(|error| EngineError::failed(error.to_string()))?
+                }
+            };
+            release.stacks.push(record);
+        }
+        context.catalogue().commit(&release)?;
+        self.journal.append(Event::ResultTaken {
+            release: release.id.to_string(),
+        })?;
+        self.run.result = Some(release.id.to_string());
+        Ok(())
+    }
+}
