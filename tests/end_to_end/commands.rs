@@ -200,7 +200,6 @@ fn what_cannot_be_understood_exits_2() {
 }
 
 #[test]
-#[ignore = "bug 12: the exit code of `state at` depends on --json"]
 fn json_is_one_document_for_every_command() {
     scenario(|world| {
         let (first, second) = two_releases(&world);

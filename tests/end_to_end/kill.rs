@@ -187,7 +187,6 @@ fn an_apply_that_failed_can_be_given_up_and_undone() {
 }
 
 #[test]
-#[ignore = "bug 10: a run that stopped halfway does not hold its stacks"]
 fn a_halfway_run_holds_its_stacks() {
     scenario(|world| {
         let (first, _) = stopped_halfway(&world);

@@ -14,6 +14,7 @@ mod kill;
 mod locks;
 mod records;
 mod refactors;
+mod remote;
 mod secrets;
 mod stacks;
 mod values;

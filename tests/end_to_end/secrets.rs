@@ -127,7 +127,6 @@ fn secrets_are_never_shown_and_never_recorded() {
 }
 
 #[test]
-#[ignore = "bug 14: the difference of configurations shows defaults of sensitive variables"]
 fn differences_do_not_show_what_plans_mask() {
     scenario(|mut world| {
         world.set("TF_VAR_token", GIVEN);
@@ -171,7 +170,6 @@ fn values_of_the_command_line_are_not_recorded() {
 }
 
 #[test]
-#[ignore = "bug 13: errors are kept and shown unscrubbed"]
 fn errors_of_terraform_are_scrubbed() {
     scenario(|mut world| {
         world.set("TF_VAR_token", GIVEN);

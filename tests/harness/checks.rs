@@ -119,6 +119,9 @@ impl World {
     pub fn is_tidy(&self) {
         let locks = self.tool(&["locks", "--json"]);
         assert!(locks.exits(0).json()["locks"] == Value::Array(Vec::new()), "{locks}");
+        if let Some(server) = &self.server {
+            assert!(!server.is_locked(), "the remote state is still locked");
+        }
         let folder = self.state_path();
         let folder = folder.parent().expect("a state lies in a folder");
         let left: Vec<String> = names(folder)
@@ -136,7 +139,7 @@ impl World {
     #[track_caller]
     pub fn unchanged<T>(&self, deed: impl FnOnce(&Self) -> T) -> T {
         let look = || {
-            let state = fs::read(self.state_path()).ok();
+            let state = self.live_bytes();
             let head = self.git(&["rev-parse", "HEAD"]);
             (state, head, self.git(&["status", "--porcelain"]), names(&self.repo))
         };

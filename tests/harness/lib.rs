@@ -17,6 +17,7 @@ mod chance;
 mod checks;
 mod live;
 mod ran;
+mod state_server;
 mod world;
 
 pub use background::{Background, interrupt, kill, kill_group, wait_until};
@@ -24,6 +25,7 @@ pub use binary::tool;
 pub use chance::{Chance, scale};
 pub use live::{Happened, Objects, StateFile, happened};
 pub use ran::Ran;
+pub use state_server::StateServer;
 pub use world::{Release, World};
 
 /// Runs a test in a world of its own; without terraform the test is skipped.

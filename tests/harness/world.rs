@@ -12,6 +12,7 @@ use crate::background::Background;
 use crate::binary::tool;
 use crate::live::{Objects, StateFile};
 use crate::ran::Ran;
+use crate::state_server::StateServer;
 
 const IGNORED: &str = ".terraform/\n*.tfstate\n*.tfstate.*\n.terraform.tfstate.lock.info\n";
 
@@ -35,6 +36,8 @@ pub struct World {
     pub stack: String,
     /// Where the live state lies; `terraform.tfstate` in the stack's folder when empty.
     pub state_file: Option<PathBuf>,
+    /// The remote backend that keeps the live state, where one does.
+    pub server: Option<StateServer>,
     environment: Vec<(String, String)>,
     log: Mutex<Vec<String>>,
 }
@@ -71,6 +74,7 @@ impl World {
             out: path.join("out"),
             stack: String::new(),
             state_file: None,
+            server: None,
             environment: environment(&path),
             log: Mutex::default(),
             folder,
@@ -103,6 +107,7 @@ impl World {
             out: path.join("out"),
             stack: self.stack.clone(),
             state_file: None,
+            server: self.server.clone(),
             environment: environment(&path),
             log: Mutex::new(vec!["(a copy)".to_owned()]),
             folder,
@@ -294,11 +299,19 @@ impl World {
         }
     }
 
+    /// The live state's bytes; none where there is no state.
+    pub fn live_bytes(&self) -> Option<Vec<u8>> {
+        match &self.server {
+            Some(server) => server.state(),
+            None => fs::read(self.state_path()).ok(),
+        }
+    }
+
     /// The live state.
     #[track_caller]
     pub fn state(&self) -> StateFile {
-        let path = self.state_path();
-        StateFile::parse(fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        let bytes = self.live_bytes();
+        StateFile::parse(bytes.unwrap_or_else(|| panic!("there is no live state at {}", self.state_path().display())))
     }
 
     /// Ids of the live objects by address.
