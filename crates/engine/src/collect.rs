@@ -264,17 +264,16 @@ fn is_foreign(name: &str) -> bool {
     matches!(name, ".git" | ".terraform" | "node_modules" | "target" | ".venv")
 }
 
+/// Whether Terraform takes a file of assignments by itself.
+pub fn is_taken_by_itself(name: &str) -> bool {
+    matches!(name, "terraform.tfvars" | "terraform.tfvars.json")
+        || name.ends_with(".auto.tfvars")
+        || name.ends_with(".auto.tfvars.json")
+}
+
 /// The files of assignments that Terraform takes by itself, and those that the stack names.
 pub fn variable_file_names(stack: &Stack, names: &[String]) -> Vec<String> {
-    let mut found: Vec<String> = names
-        .iter()
-        .filter(|name| {
-            matches!(name.as_str(), "terraform.tfvars" | "terraform.tfvars.json")
-                || name.ends_with(".auto.tfvars")
-                || name.ends_with(".auto.tfvars.json")
-        })
-        .cloned()
-        .collect();
+    let mut found: Vec<String> = names.iter().filter(|name| is_taken_by_itself(name)).cloned().collect();
     found.extend(stack.var_files.iter().cloned());
     found.sort();
     found.dedup();

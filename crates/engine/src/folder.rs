@@ -103,7 +103,7 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
     let mut variables = recipe.stack.variables.clone();
     variables.extend(left_out(context, recipe));
     variables.extend(context.given.variables.iter().cloned());
-    let mut var_files: Vec<PathBuf> = recipe.stack.var_files.iter().map(PathBuf::from).collect();
+    let mut var_files = named_var_files(recipe, &root);
     var_files.extend(context.given.files.iter().cloned());
     let folder = Folder::new(
         &context.terraform,
@@ -426,6 +426,19 @@ fn variable_files(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result
         }
     }
     Ok(())
+}
+
+/// `-var-file`s: those that the release was made with; without a release those of today that the target has.
+fn named_var_files(recipe: &Recipe<'_>, root: &Path) -> Vec<PathBuf> {
+    let names: Vec<String> = match recipe.record {
+        Some(record) => record.variable_files.iter().map(|file| file.path.clone()).collect(),
+        None => recipe.stack.var_files.clone(),
+    };
+    names
+        .into_iter()
+        .filter(|name| !crate::collect::is_taken_by_itself(name) && root.join(name).exists())
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// Sensitive values that the release left out of a variable file, taken from that file as it lies there today; whether

@@ -1,9 +1,13 @@
 //! The releases that a run takes: of what was there before its first effect, and of what came out.
 
-use rollback_release::{Release, ReleaseId, ReleaseKind, Salt, write_stack};
+use std::path::Path;
+
+use rollback_config::LockFile;
+use rollback_release::{Release, ReleaseId, ReleaseKind, Salt, StackRecord, write_stack};
 use rollback_state::State;
 
 use crate::collect::{Downloaded, collect};
+use crate::context::Context;
 use crate::drive::Drive;
 use crate::error::{EngineError, Result};
 use crate::journal::Event;
@@ -99,6 +103,15 @@ impl Drive<'_> {
                 // Everything but the state is what that release has.
                 Some(record) => {
                     let mut record = record.clone();
+                    let root = folder.join(&part.stack).join("tree").join(&part.dir);
+                    keep_lock_file(context, &mut record, &root)?;
+                    for instance in live.state().iter().flat_map(|state| state.instances()) {
+                        let version = record
+                            .schema_versions
+                            .entry(instance.address().resource.kind.clone())
+                            .or_default();
+                        *version = instance.schema_version().max(*version);
+                    }
                     record.state = live
                         .state()
                         .map(|state: &State| crate::live::keep(context, state))
@@ -122,4 +135,20 @@ impl Drive<'_> {
         self.run.result = Some(release.id.to_string());
         Ok(())
     }
+}
+
+/// The lock file that Terraform really worked with: a newer provider may have been kept.
+fn keep_lock_file(context: &Context, record: &mut StackRecord, root: &Path) -> Result<()> {
+    let Ok(bytes) = std::fs::read(root.join(".terraform.lock.hcl")) else {
+        return Ok(());
+    };
+    if let Ok(lock) = LockFile::parse(&bytes) {
+        record.providers = lock
+            .providers
+            .into_iter()
+            .map(|(name, locked)| (name, locked.version))
+            .collect();
+    }
+    record.lock_file = Some(context.store.put_blob(&bytes)?);
+    Ok(())
 }

@@ -383,16 +383,17 @@ fn too_new_for_target(joined: &Joined, goal: &Goal) -> BTreeSet<String> {
 }
 
 fn lock_of(context: &Context, deployed: &Deployed) -> Result<Option<Vec<u8>>> {
+    // The release has what Terraform worked with, which may be newer than what the commit says.
+    if let Some(blob) = deployed.release.as_ref().and_then(|(_, record)| record.lock_file) {
+        return Ok(Some(context.store.get_blob(&blob)?));
+    }
     let path = in_dir(&deployed.dir, ".terraform.lock.hcl");
     if let Ok(tree) = context.repository.tree(&deployed.commit)
         && let Ok(Some(bytes)) = tree.read(&path)
     {
         return Ok(Some(bytes));
     }
-    match deployed.release.as_ref().and_then(|(_, record)| record.lock_file) {
-        Some(blob) => Ok(Some(context.store.get_blob(&blob)?)),
-        None => Ok(std::fs::read(context.root.join(&path)).ok()),
-    }
+    Ok(std::fs::read(context.root.join(&path)).ok())
 }
 
 /// The SHA-256 of a file, hexadecimal.
