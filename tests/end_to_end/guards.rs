@@ -325,7 +325,7 @@ fn hostile_revisions_are_errors_and_nothing_is_run() {
             &long,
         ];
         world.unchanged(|world| {
-            for revision in hostile {
+            for (number, revision) in hostile.iter().enumerate() {
                 for command in ["to", "plan"] {
                     let mut arguments = vec![command, revision];
                     if command == "to" {
@@ -335,6 +335,10 @@ fn hostile_revisions_are_errors_and_nothing_is_run() {
                     assert!([1, 2].contains(&ran.code), "{revision:?}: {ran}");
                     assert!(!ran.words().trim().is_empty(), "{revision:?}: said nothing");
                     ran.never_says("panicked");
+                }
+                // The other commands ask the same resolver; a sample of them will do.
+                if number % 3 != 0 {
+                    continue;
                 }
                 for command in [["show", revision], ["state", "pull"], ["undo", revision]] {
                     let mut arguments = command.to_vec();

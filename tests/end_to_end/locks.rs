@@ -24,8 +24,13 @@ fn a_terraform_that_holds_the_lock_is_named() {
         world.put("hold.tf", WAITING);
         let terraform = world.start_terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
         wait_until("terraform to hold the lock", || world.is_out("begun"));
+        let info = std::fs::read(world.repo.join(".terraform.tfstate.lock.info")).unwrap();
+        let info: serde_json::Value = serde_json::from_slice(&info).unwrap();
         let locked = world.tool(&["to", &first.commit, "--auto-approve"]);
-        locked.exits(5).says("lock").says("OperationTypeApply");
+        locked
+            .exits(5)
+            .says("OperationTypeApply")
+            .says(info["Who"].as_str().unwrap());
         assert_eq!(world.objects().get("terraform_data.a"), None);
         world.put_out("go");
         terraform.wait().exits(0);
