@@ -11,7 +11,7 @@ fn files_that_the_configuration_reads() {
 resource "terraform_data" "files" {
   input = {
     own      = file("${path.module}/own.txt")
-    shared   = file("${path.root}/../../shared/shared.txt")
+    common   = file("${path.root}/../../common/common.txt")
     template = templatefile("own.tftpl", { name = "x" })
     set      = fileset(path.module, "parts/*.txt")
   }
@@ -31,7 +31,7 @@ resource "terraform_data" "script" {
                 ("deploy/app/own.tftpl", &format!("{text} of ${{name}}")),
                 ("deploy/app/parts/a.txt", text),
                 ("deploy/app/run.sh", &format!("#!/bin/sh\necho {text} >> $OUT/ran\n")),
-                ("shared/shared.txt", text),
+                ("common/common.txt", text),
             ]);
             let script = world.repo.join("deploy/app/run.sh");
             world.git(&["add", "--all"]);
@@ -53,7 +53,7 @@ resource "terraform_data" "script" {
         let now = world.objects();
         assert_eq!(now["terraform_data.files"], before["terraform_data.files"]);
         assert_eq!(
-            world.state().attributes("terraform_data.files")["input"]["value"]["shared"],
+            world.state().attributes("terraform_data.files")["input"]["value"]["common"],
             "one"
         );
         assert_eq!(
