@@ -75,6 +75,8 @@ pub struct StackOutcome {
     pub verified: bool,
     /// Changes that a plan of the target's configuration still shows.
     pub changes_left: usize,
+    /// What it reads of another stack changed after it was verified.
+    pub changed_again: bool,
     pub seconds: f64,
 }
 
@@ -354,13 +356,15 @@ impl Drive<'_> {
                 effects: stack.reconciled.items.len(),
                 verified: left.changes == 0,
                 changes_left: left.changes,
+                changed_again: false,
                 seconds: begun.elapsed().as_secs_f64(),
             });
         }
         if prepared.len() > 1 {
             self.look_again(&prepared, &mut stacks, &mut warnings)?;
         }
-        self.record_result(target, &folder)?;
+        let at_target = stacks.iter().all(|stack| !stack.changed_again);
+        self.record_result(target, &folder, at_target)?;
         warnings.extend(prepared.iter().flat_map(|stack| stack.reconciled.warnings.clone()));
         Ok(Outcome {
             run: Some(self.run.id.clone()),
@@ -391,6 +395,7 @@ impl Drive<'_> {
             if !left.is_empty() {
                 outcome.verified = false;
                 outcome.changes_left = left.len();
+                outcome.changed_again = true;
                 warnings.push(format!(
                     "stack {}: now that what it depends on is back, it has changes again: {}; `infra-rollback to {}` once more \
                      shows and applies them",
@@ -535,6 +540,7 @@ fn outcome_without_run(
                 effects: stack.reconciled.items.len(),
                 verified: false,
                 changes_left: stack.reconciled.items.len(),
+                changed_again: false,
                 seconds: 0.0,
             })
             .collect(),

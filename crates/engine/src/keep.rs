@@ -58,7 +58,7 @@ impl Drive<'_> {
     }
 
     /// A release of what came out.
-    pub(crate) fn record_result(&mut self, target: &Target, folder: &std::path::Path) -> Result<()> {
+    pub(crate) fn record_result(&mut self, target: &Target, folder: &Path, at_target: bool) -> Result<()> {
         let context = self.context;
         let taken = self.journal.entries().iter().find_map(|entry| match &entry.event {
             Event::ResultTaken { release } => Some(release.clone()),
@@ -83,7 +83,7 @@ impl Drive<'_> {
         };
         let run = self.run.id.clone();
         // A mixture is kept for the record and never taken for the deploy of a commit.
-        release.kind = if partial {
+        release.kind = if partial || !at_target {
             ReleaseKind::Backup { run }
         } else {
             ReleaseKind::Result { run }
