@@ -186,7 +186,7 @@ pub(crate) fn start(
         approver.show(&prepared, &refusals);
         let digest = digest_of(&prepared);
         return match refusals.is_empty() {
-            true => Ok(outcome_without_run(context, target, digest, started, &prepared)),
+            true => Ok(outcome_without_run(target, digest, started, &prepared)),
             false => Err(refused(&refusals)),
         };
     }
@@ -519,14 +519,7 @@ pub(crate) fn remove_run_folder(context: &Context, run: &str) {
     }
 }
 
-fn outcome_without_run(
-    context: &Context,
-    target: &Target,
-    digest: String,
-    started: Instant,
-    prepared: &[Prepared],
-) -> Outcome {
-    let _ = context;
+fn outcome_without_run(target: &Target, digest: String, started: Instant, prepared: &[Prepared]) -> Outcome {
     Outcome {
         run: None,
         status: "planned",

@@ -14,11 +14,6 @@ use crate::error::{EngineError, Result};
 /// So many commits between two releases are looked at.
 const LONGEST_WAY: usize = 5000;
 
-/// A configuration and the modules that were downloaded for it.
-pub struct Read {
-    pub configuration: Configuration,
-}
-
 /// The downloaded modules of a release, as files of the tree below the root module's folder.
 pub fn modules_of(store: &dyn Store, record: &StackRecord) -> Result<Option<(Manifest, MemoryTree)>> {
     let Some(modules) = &record.modules else {

@@ -166,7 +166,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     let (work, plan) = match request.folder {
         Some(root) => {
             let (work, plan) = plan_for_real(
-                context, request, root, &commit, &goal, &deployed, &live, &joined, &carried, &inverse,
+                context, request, root, &commit, &goal, &deployed, &live, &joined, &carried,
             )?;
             (Some(work), Some(plan))
         }
@@ -328,7 +328,6 @@ fn plan_for_real(
     live: &Live,
     joined: &Joined,
     carried: &Carried,
-    inverse: &InversePlan,
 ) -> Result<(WorkFolder, Plan)> {
     let stack = request.stack;
     context.observer.stage(&stack.name, Stage::PreparingFolder);
@@ -355,7 +354,6 @@ fn plan_for_real(
     if plan.errored {
         return Err(EngineError::failed("terraform's plan is not whole"));
     }
-    let _ = inverse;
     Ok((work, plan))
 }
 

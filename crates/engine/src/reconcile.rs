@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollback_config::Configuration;
 use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Change, Fate, InversePlan, Knowledge, Reversibility};
-use rollback_state::{Address, InstanceId, Mode, State};
+use rollback_state::{Address, InstanceId, State};
 use rollback_terraform::{Action, Plan, ResourceChange};
 use serde::Serialize;
 
@@ -511,12 +511,4 @@ fn verb(fate: Fate) -> &'static str {
         Fate::Move => "move",
         _ => "change",
     }
-}
-
-/// The addresses of a state's managed objects.
-pub fn managed_addresses(state: &State) -> impl Iterator<Item = String> {
-    state
-        .instances()
-        .filter(|instance| instance.mode() == Mode::Managed && instance.deposed().is_none())
-        .map(|instance| instance.address().to_string())
 }

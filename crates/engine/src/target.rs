@@ -107,11 +107,6 @@ impl Target {
             .iter()
             .find_map(|release| Some((release, release.stack(stack)?)))
     }
-
-    /// Whether any release of the target is there.
-    pub fn has_release(&self) -> bool {
-        !self.releases.is_empty()
-    }
 }
 
 /// A release's commit as Git has it; where Git lost it, its id all the same: the release holds the files.

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use rollback_inverse::{Fate, Input, compute};
 use rollback_release::{Release, ReleaseId, StateRecord, StateVersion};
-use rollback_state::{InstanceId, Mode, State};
+use rollback_state::{InstanceId, State};
 use rollback_terraform::{Folder, FolderOptions, InitOptions, LocalState};
 use serde::Serialize;
 use uuid::Uuid;
@@ -323,12 +323,4 @@ fn keep_before(context: &Context, stack: &Stack, state: &State, reason: Option<&
     release.stacks.push(record);
     context.catalogue().commit(&release)?;
     Ok(release.id)
-}
-
-/// The managed objects of a state, in the order of their addresses.
-pub fn managed(state: &State) -> usize {
-    state
-        .instances()
-        .filter(|instance| instance.mode() == Mode::Managed)
-        .count()
 }
