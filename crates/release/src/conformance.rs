@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 
-use crate::{BlobId, Created, Replaced, Store, StoreError, Version, all_keys, blobs};
+use crate::{
+    BlobId, Created, Entry, Operation, Replaced, Store, StoreError, Transacted, Version, all_entries, all_keys, blobs,
+};
 
 const WRITERS: usize = 16;
 
@@ -16,10 +18,15 @@ pub fn conformance(make: &dyn Fn() -> Box<dyn Store>) {
     let store = store.as_ref();
     blobs_are_addressed_by_content(store);
     blobs_are_listed_in_order(store);
+    blobs_are_removed(store);
+    like_blobs_come_back_exactly(store);
     records_are_created_once(store);
     records_change_only_from_what_was_seen(store);
     old_versions_never_come_back(store);
     keys_are_listed_in_byte_order(store);
+    entries_are_keys_with_values(store);
+    transactions_are_all_or_nothing(store);
+    odd_transactions_are_refused(store);
     odd_keys_are_refused(store);
     values_come_back_exactly(store);
     let rounds = scale(20);
@@ -27,6 +34,7 @@ pub fn conformance(make: &dyn Fn() -> Box<dyn Store>) {
         one_of_many_creates_wins(store, round);
         one_of_many_replaces_wins(store, round);
         one_of_many_removes_wins(store, round);
+        a_raised_counter_fences(store, round);
     }
     increments_are_not_lost(store, 25 * rounds.max(2) / 2);
     many_put_the_same_blob(store);
@@ -93,6 +101,66 @@ fn blobs_are_addressed_by_content(store: &dyn Store) {
     assert_eq!(store.put_blobs(&[]).unwrap(), []);
 }
 
+fn blobs_are_removed(store: &dyn Store) {
+    let id = store.put_blob(b"conformance: to be removed").unwrap();
+    let stored = store.stored_blobs(None, usize::MAX).unwrap();
+    assert!(stored.is_sorted_by(|one, next| one.id < next.id));
+    let found = stored.iter().find(|blob| blob.id == id).unwrap();
+    let age = jiff::Timestamp::now().as_second() - found.written_at.as_second();
+    assert!((-3600..3600).contains(&age), "written {age} s ago");
+    assert!(found.stored_bytes > 0);
+    assert!(store.remove_blob(&id).unwrap());
+    assert!(!store.remove_blob(&id).unwrap(), "removing twice is harmless, and told");
+    assert!(!store.has_blob(&id).unwrap());
+    assert!(matches!(store.get_blob(&id), Err(StoreError::BlobMissing { .. })));
+    let page = store.stored_blobs(Some(&stored[0].id), 2).unwrap();
+    assert!(page.len() <= 2 && page.iter().all(|blob| blob.id > stored[0].id));
+    assert_eq!(store.put_blob(b"conformance: to be removed").unwrap(), id);
+}
+
+fn like_blobs_come_back_exactly(store: &dyn Store) {
+    let line = |number: usize, round: usize| {
+        format!(
+            "{{\"line\": {number}, \"value\": \"{:016x}\"}}\n",
+            number * 7919 + round
+        )
+    };
+    let version = |round: usize| -> Vec<u8> {
+        (0..5_000)
+            .flat_map(|number| line(number, if number % 97 == round { round } else { 0 }).into_bytes())
+            .collect()
+    };
+    let mut like = None;
+    let mut kept = Vec::new();
+    for round in 0..40 {
+        let bytes = version(round);
+        let id = store.put_blob_like(&bytes, like.as_ref()).unwrap();
+        assert_eq!(id, BlobId::of(&bytes));
+        kept.push((id, bytes));
+        like = Some(id);
+    }
+    for (id, bytes) in &kept {
+        assert!(
+            store.get_blob(id).unwrap() == *bytes,
+            "a blob that is like another comes back as it was"
+        );
+        for base in store.blob_bases(id).unwrap() {
+            assert_ne!(base, *id);
+            assert!(store.has_blob(&base).unwrap());
+        }
+    }
+    // What it is like matters to the space that it takes, never to what comes back.
+    let other = store.put_blob_like(b"nothing like it", like.as_ref()).unwrap();
+    assert_eq!(store.get_blob(&other).unwrap(), b"nothing like it");
+    let same = store.put_blob_like(&kept[0].1, like.as_ref()).unwrap();
+    assert_eq!(same, kept[0].0);
+    assert!(
+        store.get_blob(&same).unwrap() == kept[0].1,
+        "no blob becomes its own base"
+    );
+    assert!(store.get_blob(&kept[39].0).unwrap() == kept[39].1);
+}
+
 fn blobs_are_listed_in_order(store: &dyn Store) {
     let ids: BTreeSet<BlobId> = (0..50_u8)
         .map(|number| store.put_blob(&[number, 77]).unwrap())
@@ -110,6 +178,171 @@ fn blobs_are_listed_in_order(store: &dyn Store) {
     assert_eq!(page, all[4..9], "a page begins after the address given");
     assert_eq!(store.list_blobs(all.last(), 5).unwrap(), []);
     assert_eq!(store.list_blobs(None, 0).unwrap(), []);
+}
+
+fn entries_are_keys_with_values(store: &dyn Store) {
+    let prefix = "conformance/entries/";
+    let mut expected = Vec::new();
+    for name in ["a", "b/1", "b/2", "c"] {
+        let key = format!("{prefix}{name}");
+        let version = yes(store.create(&key, name.as_bytes()).unwrap());
+        expected.push(Entry {
+            key,
+            value: name.as_bytes().to_vec(),
+            version,
+        });
+    }
+    assert_eq!(store.entries(prefix, None, 100).unwrap(), expected);
+    assert_eq!(
+        store.entries(prefix, Some(&expected[1].key), 1).unwrap(),
+        expected[2..3]
+    );
+    assert_eq!(store.entries(prefix, None, 0).unwrap(), []);
+    assert_eq!(all_entries(store, prefix).unwrap(), expected);
+    assert_eq!(all_entries(store, &format!("{prefix}b/")).unwrap(), expected[1..3]);
+}
+
+fn transacted(transacted: Transacted) -> Vec<Version> {
+    match transacted {
+        Transacted::Yes(versions) => versions,
+        Transacted::Refused { operation } => panic!("operation {operation} was refused though its condition holds"),
+    }
+}
+
+fn transactions_are_all_or_nothing(store: &dyn Store) {
+    let [counter, old, new, gone] =
+        ["counter", "old", "new", "gone"].map(|name| format!("conformance/transact/{name}"));
+    let one = yes(store.create(&counter, b"1").unwrap());
+    let before = yes(store.create(&old, b"before").unwrap());
+    let leaving = yes(store.create(&gone, b"leaving").unwrap());
+    let all = |check: &Version, replaced: &Version, removed: &Version| {
+        store
+            .transact(&[
+                Operation::Check {
+                    key: &counter,
+                    expected: check,
+                },
+                Operation::Create {
+                    key: &new,
+                    value: b"new",
+                },
+                Operation::Replace {
+                    key: &old,
+                    expected: replaced,
+                    value: b"after",
+                },
+                Operation::Remove {
+                    key: &gone,
+                    expected: removed,
+                },
+            ])
+            .unwrap()
+    };
+    let untouched = || {
+        assert_eq!(
+            store.get(&new).unwrap(),
+            None,
+            "nothing of a refused transaction is done"
+        );
+        assert_eq!(store.get(&old).unwrap(), Some((b"before".to_vec(), before.clone())));
+        assert_eq!(store.get(&gone).unwrap(), Some((b"leaving".to_vec(), leaving.clone())));
+        assert_eq!(store.get(&counter).unwrap(), Some((b"1".to_vec(), one.clone())));
+    };
+    let never = Version::new("no such version");
+    assert_eq!(all(&never, &before, &leaving), Transacted::Refused { operation: 0 });
+    untouched();
+    assert_eq!(all(&one, &never, &leaving), Transacted::Refused { operation: 2 });
+    untouched();
+    assert_eq!(all(&one, &before, &never), Transacted::Refused { operation: 3 });
+    untouched();
+    let versions = transacted(all(&one, &before, &leaving));
+    assert_eq!(versions.len(), 4);
+    assert_eq!(
+        store.get(&counter).unwrap(),
+        Some((b"1".to_vec(), one.clone())),
+        "a check writes nothing"
+    );
+    assert_eq!(versions[0], one);
+    assert_eq!(store.get(&new).unwrap(), Some((b"new".to_vec(), versions[1].clone())));
+    assert_eq!(store.get(&old).unwrap(), Some((b"after".to_vec(), versions[2].clone())));
+    assert_eq!(store.get(&gone).unwrap(), None);
+    assert_eq!(
+        all(&one, &versions[2], &leaving),
+        Transacted::Refused { operation: 1 },
+        "it exists by now"
+    );
+    // The versions of a transaction are those of single writes.
+    let _ = changed(store.replace(&new, &versions[1], b"newer").unwrap());
+    assert_eq!(store.transact(&[]).unwrap(), Transacted::Yes(Vec::new()));
+}
+
+fn odd_transactions_are_refused(store: &dyn Store) {
+    let version = Version::new("1");
+    let create = |key| Operation::Create { key, value: b"x" };
+    let twice = [
+        create("conformance/odd/a"),
+        Operation::Check {
+            key: "conformance/odd/a",
+            expected: &version,
+        },
+    ];
+    assert!(
+        matches!(store.transact(&twice), Err(StoreError::InvalidKey { .. })),
+        "one key twice"
+    );
+    let release = [create("projects/p/releases/01935a3e-0000-7000-8000-000000000000")];
+    assert!(matches!(store.transact(&release), Err(StoreError::InvalidKey { .. })));
+    let bad = [create("conformance/odd/b"), create("../x")];
+    assert!(matches!(store.transact(&bad), Err(StoreError::InvalidKey { .. })));
+    let keys: Vec<String> = (0..=crate::MAXIMUM_OPERATIONS)
+        .map(|number| format!("conformance/odd/many/{number}"))
+        .collect();
+    let many: Vec<Operation<'_>> = keys.iter().map(|key| create(key)).collect();
+    assert!(matches!(store.transact(&many), Err(StoreError::TooLarge { .. })));
+    assert_eq!(store.list("conformance/odd/", None, 9).unwrap(), Vec::<String>::new());
+    let _ = transacted(store.transact(&many[1..]).unwrap());
+    assert_eq!(
+        all_keys(store, "conformance/odd/many/").unwrap().len(),
+        crate::MAXIMUM_OPERATIONS
+    );
+}
+
+/// Writers that hold an old counter get nothing in once it was raised, however the two race.
+fn a_raised_counter_fences(store: &dyn Store, round: usize) {
+    let prefix = format!("conformance/fence/{round}/");
+    let (counter, journal) = (format!("{prefix}counter"), format!("{prefix}journal/"));
+    let held = yes(store.create(&counter, b"1").unwrap());
+    let barrier = Barrier::new(WRITERS + 1);
+    let after_the_raise = std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (barrier, held, counter, journal) = (&barrier, &held, &counter, &journal);
+            scope.spawn(move || {
+                barrier.wait();
+                for step in 0..3 {
+                    let key = format!("{journal}{writer}-{step}");
+                    let operations = [
+                        Operation::Check {
+                            key: counter,
+                            expected: held,
+                        },
+                        Operation::Create { key: &key, value: b"x" },
+                    ];
+                    match store.transact(&operations).unwrap() {
+                        Transacted::Yes(_) => {}
+                        Transacted::Refused { operation } => assert_eq!(operation, 0),
+                    }
+                }
+            });
+        }
+        barrier.wait();
+        let _ = changed(store.replace(&counter, &held, b"2").unwrap());
+        all_keys(store, &journal).unwrap()
+    });
+    let at_the_end = all_keys(store, &journal).unwrap();
+    assert_eq!(
+        after_the_raise, at_the_end,
+        "something was written under an old counter"
+    );
 }
 
 fn records_are_created_once(store: &dyn Store) {

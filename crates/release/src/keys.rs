@@ -79,6 +79,12 @@ pub fn release(project: &str, id: &ReleaseId) -> String {
     in_project(project, &format!("releases/{id}"))
 }
 
+/// Whether a key is that of a release's manifest, which lies in S3 and not in DynamoDB.
+pub fn is_release(key: &str) -> bool {
+    let mut segments = key.split('/');
+    segments.next() == Some("projects") && segments.next().is_some() && segments.next() == Some("releases")
+}
+
 /// What the keys of all runs of a project begin with.
 pub fn runs(project: &str) -> String {
     in_project(project, "runs/")

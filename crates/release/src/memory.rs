@@ -2,8 +2,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use crate::keys;
-use crate::{BlobId, Created, Replaced, Store, StoreError, Version};
+use crate::{
+    BlobId, Created, Operation, Replaced, Store, StoreError, StoredBlob, Transacted, Version, check_transaction,
+};
 
 /// A store that lasts as long as the process: for tests. Clones share what they hold, as two clients of one store do.
 #[derive(Clone, Default)]
@@ -13,7 +17,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Held {
-    blobs: BTreeMap<BlobId, Vec<u8>>,
+    blobs: BTreeMap<BlobId, (Vec<u8>, Timestamp)>,
     records: BTreeMap<String, (Vec<u8>, u64)>,
     writes: u64,
 }
@@ -23,6 +27,15 @@ impl Held {
         self.writes += 1;
         self.records.insert(key.to_owned(), (value.to_vec(), self.writes));
         Version::new(self.writes.to_string())
+    }
+    /// Whether the condition of an operation holds.
+    fn allows(&self, operation: &Operation<'_>) -> bool {
+        match operation {
+            Operation::Create { key, .. } => !self.records.contains_key(*key),
+            Operation::Check { key, expected }
+            | Operation::Replace { key, expected, .. }
+            | Operation::Remove { key, expected } => self.is(key, expected),
+        }
     }
     fn is(&self, key: &str, expected: &Version) -> bool {
         self.records
@@ -41,7 +54,7 @@ impl MemoryStore {
     /// Puts other bytes under an address, as a broken disk would; `None` loses them. For tests.
     pub fn damage_blob(&self, id: &BlobId, bytes: Option<Vec<u8>>) {
         match bytes {
-            Some(bytes) => self.held().blobs.insert(*id, bytes),
+            Some(bytes) => self.held().blobs.insert(*id, (bytes, Timestamp::now())),
             None => self.held().blobs.remove(id),
         };
     }
@@ -54,15 +67,31 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
         let id = BlobId::of(bytes);
-        self.held().blobs.insert(id, bytes.to_vec());
+        self.held().blobs.insert(id, (bytes.to_vec(), Timestamp::now()));
         Ok(id)
+    }
+    fn remove_blob(&self, id: &BlobId) -> Result<bool, StoreError> {
+        Ok(self.held().blobs.remove(id).is_some())
+    }
+    fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let held = self.held();
+        let stored = held
+            .blobs
+            .range((from, Bound::Unbounded))
+            .map(|(id, (bytes, written_at))| StoredBlob {
+                id: *id,
+                stored_bytes: bytes.len() as u64,
+                written_at: *written_at,
+            });
+        Ok(stored.take(limit).collect())
     }
     fn get_blob(&self, id: &BlobId) -> Result<Vec<u8>, StoreError> {
         let bytes = self
             .held()
             .blobs
             .get(id)
-            .cloned()
+            .map(|(bytes, _)| bytes.clone())
             .ok_or(StoreError::BlobMissing { id: *id })?;
         if BlobId::of(&bytes) != *id {
             return Err(StoreError::BlobCorrupt {
@@ -109,6 +138,22 @@ impl Store for MemoryStore {
         }
         held.records.remove(key);
         Ok(Replaced::Yes(expected.clone()))
+    }
+    fn transact(&self, operations: &[Operation<'_>]) -> Result<Transacted, StoreError> {
+        check_transaction(operations)?;
+        let mut held = self.held();
+        if let Some(operation) = operations.iter().position(|operation| !held.allows(operation)) {
+            return Ok(Transacted::Refused { operation });
+        }
+        let done = operations.iter().map(|operation| match operation {
+            Operation::Check { expected, .. } => (*expected).clone(),
+            Operation::Create { key, value } | Operation::Replace { key, value, .. } => held.write(key, value),
+            Operation::Remove { key, expected } => {
+                held.records.remove(*key);
+                (*expected).clone()
+            }
+        });
+        Ok(Transacted::Yes(done.collect()))
     }
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
         keys::check(key)?;

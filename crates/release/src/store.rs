@@ -3,12 +3,14 @@
 //! Two kinds of things lie behind it. *Blobs* are bytes under the hash of their content; they never change, so putting
 //! one twice is harmless. *Records* are small values under a key, changed only conditionally: create-if-absent
 //! (S3 `If-None-Match: *`, DynamoDB `attribute_not_exists`) and replace-if-unchanged (S3 `If-Match`, a DynamoDB
-//! condition on the version). There is no unconditional write, so no writer can overwrite what it has not seen.
+//! condition on the version), one by one or several together ([`Store::transact`]). There is no unconditional write, so
+//! no writer can overwrite what it has not seen.
 
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The address of bytes: their blake3 hash. Displayed as 64 lower-case hexadecimal digits.
@@ -109,6 +111,68 @@ pub enum Replaced {
     Changed,
 }
 
+/// One part of a [`Store::transact`].
+#[derive(Clone, Copy, Debug)]
+pub enum Operation<'a> {
+    /// The record must still be the version that was seen; nothing is written. This is what fences: a journal entry is
+    /// written together with a check of the counter that whoever takes the lock over raises.
+    Check { key: &'a str, expected: &'a Version },
+    /// As [`Store::create`].
+    Create { key: &'a str, value: &'a [u8] },
+    /// As [`Store::replace`].
+    Replace {
+        key: &'a str,
+        expected: &'a Version,
+        value: &'a [u8],
+    },
+    /// As [`Store::remove`].
+    Remove { key: &'a str, expected: &'a Version },
+}
+
+impl<'a> Operation<'a> {
+    pub fn key(&self) -> &'a str {
+        match self {
+            Operation::Check { key, .. }
+            | Operation::Create { key, .. }
+            | Operation::Replace { key, .. }
+            | Operation::Remove { key, .. } => key,
+        }
+    }
+}
+
+/// The answer to [`Store::transact`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a transaction that was refused has written nothing"]
+pub enum Transacted {
+    /// All of it is done. The version of each operation's record in the order given: the new one after a create or a
+    /// replace, the one that was expected after a check or a removal.
+    Yes(Vec<Version>),
+    /// Nothing was written: the condition of this operation (and maybe of others) does not hold. It may be one's own
+    /// earlier write whose answer was lost: read back and compare before calling it a conflict.
+    Refused { operation: usize },
+}
+
+/// The most operations of one [`Store::transact`]: DynamoDB's limit for TransactWriteItems.
+pub const MAXIMUM_OPERATIONS: usize = 100;
+
+/// A record as a listing gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: String,
+    pub value: Vec<u8>,
+    pub version: Version,
+}
+
+/// What a store knows of a blob without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    pub id: BlobId,
+    /// What it takes where it lies, in bytes: compressed, or only a difference to another blob.
+    pub stored_bytes: u64,
+    /// When it was last put, by the clock of the store.
+    pub written_at: Timestamp,
+}
+
 /// Where releases lie. All methods may be called from many threads and processes at once.
 ///
 /// A call that returned `Ok` is durable: it survives the loss of power. A call that returned an error may have been
@@ -116,6 +180,25 @@ pub enum Replaced {
 pub trait Store: Send + Sync {
     /// Keeps bytes under the hash of their content. Idempotent; mends a damaged copy where it finds one.
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError>;
+
+    /// As [`Store::put_blob`]; the bytes are expected to be like those of another blob, which must be in the store, so
+    /// that the store may keep the difference only. What is kept so needs the blobs of [`Store::blob_bases`].
+    fn put_blob_like(&self, bytes: &[u8], like: Option<&BlobId>) -> Result<BlobId, StoreError> {
+        let _ = like;
+        self.put_blob(bytes)
+    }
+
+    /// The blobs without which this one cannot be read, directly or through others. Empty for one that is kept whole.
+    fn blob_bases(&self, id: &BlobId) -> Result<Vec<BlobId>, StoreError> {
+        let _ = id;
+        Ok(Vec::new())
+    }
+
+    /// Removes a blob; tells whether one was there. Only a collection of garbage may call it, and only for what no
+    /// release names and nobody has put for a while: a put of bytes that are there already sets
+    /// [`StoredBlob::written_at`] anew (where it is older than a day), so that a snapshot that is being taken keeps
+    /// what it relies on.
+    fn remove_blob(&self, id: &BlobId) -> Result<bool, StoreError>;
 
     /// Many at once, in the order given: a store may write them in parallel. An error leaves some of them written.
     fn put_blobs(&self, many: &[&[u8]]) -> Result<Vec<BlobId>, StoreError> {
@@ -132,6 +215,9 @@ pub trait Store: Send + Sync {
     /// Addresses in ascending order, those after `after` only, at most `limit`. For collecting garbage and copying.
     fn list_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError>;
 
+    /// As [`Store::list_blobs`], with what the store knows of each.
+    fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError>;
+
     /// Writes a record where none is. Of many at once exactly one gets [`Created::Yes`].
     fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError>;
 
@@ -141,11 +227,27 @@ pub trait Store: Send + Sync {
     /// Removes a record if it still is the version that was seen.
     fn remove(&self, key: &str, expected: &Version) -> Result<Replaced, StoreError>;
 
+    /// All of the operations or none of them, as one step that nobody sees half of. At most [`MAXIMUM_OPERATIONS`], each
+    /// of another key; manifests of releases (`…/releases/…`) cannot take part, as S3 knows no transactions.
+    fn transact(&self, operations: &[Operation<'_>]) -> Result<Transacted, StoreError>;
+
     /// The value and its version as of the last completed write (strongly consistent).
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError>;
 
     /// Keys that begin with `prefix` and come after `after`, in ascending byte order, at most `limit`.
     fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// As [`Store::list`], values and versions included: one request for many records where the store can do that.
+    fn entries(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        for key in self.list(prefix, after, limit)? {
+            // One that was removed meanwhile is passed over.
+            if let Some((value, version)) = self.get(&key)? {
+                entries.push(Entry { key, value, version });
+            }
+        }
+        Ok(entries)
+    }
 
     /// Keys that begin with `prefix` and come before `before`, in descending byte order, at most `limit`: the newest
     /// first where keys end in a UUID v7. S3 lists upwards only, so there all pages are read; others do better.
@@ -174,6 +276,45 @@ pub fn all_keys<S: Store + ?Sized>(store: &S, prefix: &str) -> Result<Vec<String
             return Ok(keys);
         }
     }
+}
+
+/// Every record whose key begins with `prefix`, in byte order, page by page.
+pub fn all_entries<S: Store + ?Sized>(store: &S, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        // A page may be shorter than asked for (a record removed meanwhile): only an empty one is the last.
+        let page = store.entries(prefix, entries.last().map(|entry| entry.key.as_str()), PAGE)?;
+        if page.is_empty() {
+            return Ok(entries);
+        }
+        entries.extend(page);
+    }
+}
+
+/// Refuses what no store takes as one transaction: too many operations, two of one key, keys that are none.
+pub fn check_transaction(operations: &[Operation<'_>]) -> Result<(), StoreError> {
+    let mut keys = std::collections::BTreeSet::new();
+    for operation in operations {
+        let refuse = |reason| StoreError::InvalidKey {
+            key: operation.key().chars().take(200).collect(),
+            reason,
+        };
+        crate::keys::check(operation.key())?;
+        if crate::keys::is_release(operation.key()) {
+            return Err(refuse("a release's manifest cannot be part of a transaction"));
+        }
+        if !keys.insert(operation.key()) {
+            return Err(refuse("it comes twice in one transaction"));
+        }
+    }
+    if operations.len() > MAXIMUM_OPERATIONS {
+        return Err(StoreError::TooLarge {
+            what: "a transaction (operations counted)".to_owned(),
+            size: operations.len() as u64,
+            limit: MAXIMUM_OPERATIONS as u64,
+        });
+    }
+    Ok(())
 }
 
 /// Every blob of a store in the order of addresses, read page by page as the iterator goes on. Blobs that are put
@@ -335,6 +476,24 @@ macro_rules! forward {
             }
             fn list_newest(&self, prefix: &str, before: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
                 (**self).list_newest(prefix, before, limit)
+            }
+            fn put_blob_like(&self, bytes: &[u8], like: Option<&BlobId>) -> Result<BlobId, StoreError> {
+                (**self).put_blob_like(bytes, like)
+            }
+            fn blob_bases(&self, id: &BlobId) -> Result<Vec<BlobId>, StoreError> {
+                (**self).blob_bases(id)
+            }
+            fn remove_blob(&self, id: &BlobId) -> Result<bool, StoreError> {
+                (**self).remove_blob(id)
+            }
+            fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {
+                (**self).stored_blobs(after, limit)
+            }
+            fn transact(&self, operations: &[Operation<'_>]) -> Result<Transacted, StoreError> {
+                (**self).transact(operations)
+            }
+            fn entries(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+                (**self).entries(prefix, after, limit)
             }
         }
     )*};

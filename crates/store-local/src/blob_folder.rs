@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rollback_release::{BlobId, StoreError};
+use jiff::Timestamp;
+use rollback_release::{BlobId, StoreError, StoredBlob};
 
 use crate::failure::of_file;
 use crate::format::{TEMPORARY, make_folder};
@@ -28,6 +29,9 @@ const LEVEL: i32 = 3;
 
 /// How many files are written at once: each waits for the disk most of its time.
 const WRITERS: usize = 8;
+
+/// After this long a put of what is there already makes it young again: a collection of garbage goes by age.
+const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// After this long a temporary file belongs to nobody.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -116,7 +120,7 @@ impl BlobFolder {
     fn write(&self, id: &BlobId, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(id);
         match self.read(id) {
-            Ok(there) if there == bytes => return Ok(()),
+            Ok(there) if there == bytes => return make_young(&path).map_err(|error| of_file("touch", &path, error)),
             Ok(_) | Err(StoreError::BlobMissing { .. } | StoreError::BlobCorrupt { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -176,6 +180,34 @@ impl BlobFolder {
         path.try_exists().map_err(|error| of_file("look for", &path, error))
     }
 
+    pub(crate) fn remove(&self, id: &BlobId) -> Result<bool, StoreError> {
+        let path = self.path(id);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(of_file("remove", &path, error)),
+        }
+    }
+
+    pub(crate) fn stored(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {
+        let mut stored = Vec::new();
+        for id in self.list(after, limit)? {
+            let path = self.path(&id);
+            let looked = fs::metadata(&path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
+            match looked {
+                Ok((stored_bytes, modified)) => stored.push(StoredBlob {
+                    id,
+                    stored_bytes,
+                    written_at: Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH),
+                }),
+                // Removed meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(of_file("look at", &path, error)),
+            }
+        }
+        Ok(stored)
+    }
+
     pub(crate) fn list(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
         let first = after.map_or(0, |id| id.as_bytes()[0]);
         let mut found: Vec<BlobId> = Vec::new();
@@ -204,6 +236,15 @@ impl BlobFolder {
         found.truncate(limit);
         Ok(found)
     }
+}
+
+fn make_young(path: &Path) -> std::io::Result<()> {
+    let now = SystemTime::now();
+    let modified = fs::metadata(path)?.modified()?;
+    if now.duration_since(modified).is_ok_and(|age| age > YOUNG) {
+        File::options().write(true).open(path)?.set_modified(now)?;
+    }
+    Ok(())
 }
 
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {

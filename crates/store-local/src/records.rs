@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use rollback_release::{Created, Replaced, StoreError, Version};
+use rollback_release::{Created, Entry, Operation, Replaced, StoreError, Transacted, Version};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::failure::{PATIENCE, of_database, of_file};
@@ -68,54 +68,42 @@ impl Records {
     }
 
     pub(crate) fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError> {
-        self.write("write to", |transaction| {
-            let there = transaction
-                .prepare_cached("SELECT 1 FROM records WHERE key = ?1")?
-                .exists([key])?;
-            if there {
-                return Ok(Created::Exists);
-            }
-            let number = next_number(transaction)?;
-            transaction
-                .prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3)")?
-                .execute(params![key, value, number])?;
-            Ok(Created::Yes(Version::new(number.to_string())))
+        Ok(match self.one(Operation::Create { key, value })? {
+            Some(version) => Created::Yes(version),
+            None => Created::Exists,
         })
     }
 
     pub(crate) fn replace(&self, key: &str, expected: &Version, value: &[u8]) -> Result<Replaced, StoreError> {
-        let Some(expected) = number_of(expected) else {
-            return Ok(Replaced::Changed);
-        };
-        self.write("write to", |transaction| {
-            // Looked at first: who comes too late costs no write.
-            let there = transaction
-                .prepare_cached("SELECT 1 FROM records WHERE key = ?1 AND version = ?2")?
-                .exists(params![key, expected])?;
-            if !there {
-                return Ok(Replaced::Changed);
-            }
-            let number = next_number(transaction)?;
-            transaction
-                .prepare_cached("UPDATE records SET value = ?1, version = ?2 WHERE key = ?3")?
-                .execute(params![value, number, key])?;
-            Ok(Replaced::Yes(Version::new(number.to_string())))
-        })
+        let done = self.one(Operation::Replace { key, expected, value })?;
+        Ok(done.map_or(Replaced::Changed, Replaced::Yes))
     }
 
     pub(crate) fn remove(&self, key: &str, expected: &Version) -> Result<Replaced, StoreError> {
-        let Some(number) = number_of(expected) else {
-            return Ok(Replaced::Changed);
-        };
+        let done = self.one(Operation::Remove { key, expected })?;
+        Ok(done.map_or(Replaced::Changed, Replaced::Yes))
+    }
+
+    fn one(&self, operation: Operation<'_>) -> Result<Option<Version>, StoreError> {
+        Ok(match self.transact(&[operation])? {
+            Transacted::Yes(versions) => versions.into_iter().next(),
+            Transacted::Refused { .. } => None,
+        })
+    }
+
+    pub(crate) fn transact(&self, operations: &[Operation<'_>]) -> Result<Transacted, StoreError> {
         self.write("write to", |transaction| {
-            let done = transaction
-                .prepare_cached("DELETE FROM records WHERE key = ?1 AND version = ?2")?
-                .execute(params![key, number])?;
-            Ok(if done == 1 {
-                Replaced::Yes(expected.clone())
-            } else {
-                Replaced::Changed
-            })
+            // Looked at first: who comes too late costs no write.
+            for (index, operation) in operations.iter().enumerate() {
+                if !allows(transaction, operation)? {
+                    return Ok(Transacted::Refused { operation: index });
+                }
+            }
+            let versions: rusqlite::Result<_> = operations
+                .iter()
+                .map(|operation| carry_out(transaction, operation))
+                .collect();
+            Ok(Transacted::Yes(versions?))
         })
     }
 
@@ -139,6 +127,27 @@ impl Records {
                 .query_map(
                     params![prefix, end_of(prefix), after.unwrap_or(""), bounded(limit)],
                     |row| row.get(0),
+                )?
+                .collect()
+        })
+    }
+
+    pub(crate) fn entries(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT key, value, version FROM records WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key \
+                     LIMIT ?4",
+                )?
+                .query_map(
+                    params![prefix, end_of(prefix), after.unwrap_or(""), bounded(limit)],
+                    |row| {
+                        Ok(Entry {
+                            key: row.get(0)?,
+                            value: row.get(1)?,
+                            version: Version::new(row.get::<_, i64>(2)?.to_string()),
+                        })
+                    },
                 )?
                 .collect()
         })
@@ -187,6 +196,43 @@ impl Records {
     #[cfg(test)]
     pub(crate) fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the condition of an operation holds.
+fn allows(transaction: &Transaction, operation: &Operation<'_>) -> rusqlite::Result<bool> {
+    match operation {
+        Operation::Create { key, .. } => Ok(!transaction
+            .prepare_cached("SELECT 1 FROM records WHERE key = ?1")?
+            .exists([key])?),
+        Operation::Check { key, expected }
+        | Operation::Replace { key, expected, .. }
+        | Operation::Remove { key, expected } => match number_of(expected) {
+            Some(expected) => transaction
+                .prepare_cached("SELECT 1 FROM records WHERE key = ?1 AND version = ?2")?
+                .exists(params![key, expected]),
+            None => Ok(false),
+        },
+    }
+}
+
+/// What an operation writes, its condition being known to hold.
+fn carry_out(transaction: &Transaction, operation: &Operation<'_>) -> rusqlite::Result<Version> {
+    match operation {
+        Operation::Check { expected, .. } => Ok((*expected).clone()),
+        Operation::Create { key, value } | Operation::Replace { key, value, .. } => {
+            let number = next_number(transaction)?;
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)")?
+                .execute(params![key, value, number])?;
+            Ok(Version::new(number.to_string()))
+        }
+        Operation::Remove { key, expected } => {
+            transaction
+                .prepare_cached("DELETE FROM records WHERE key = ?1")?
+                .execute([key])?;
+            Ok((*expected).clone())
+        }
     }
 }
 

@@ -1,0 +1,3 @@
+//! The shared store: bytes and releases in S3, records in DynamoDB.
+
+pub mod connect;
