@@ -1,10 +1,10 @@
 //! A plan for a tired person at three in the morning: what is lost for good first, then what goes, what comes back,
-//! what changes; and for a machine, Terraform's own plan representation.
+//! what changes.
 
+use rollback_engine::document::counts;
 use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::{Guard, Item, Reconciled, Refusal};
 use rollback_inverse::{Fate, Reversibility};
-use serde_json::{Map, Value, json};
 
 use crate::output::{Output, Tone};
 
@@ -189,130 +189,4 @@ fn print_item(output: &Output, group: &Group, item: &Item) {
     for note in &item.notes {
         output.toned(Tone::Faint, &format!("        {note}"));
     }
-}
-
-/// `2 destroy, 1 update`.
-pub fn counts(plan: &Reconciled) -> String {
-    let mut words = Vec::new();
-    for fate in Fate::ALL {
-        let count = plan.items.iter().filter(|item| item.fate == fate).count();
-        if count > 0 {
-            words.push(format!("{count} {fate}"));
-        }
-    }
-    words.join(", ")
-}
-
-/// Terraform's plan representation of all stacks as one document, with what the inverse plan adds to it.
-pub fn document(prepared: &[Prepared]) -> Value {
-    let many = prepared.len() > 1;
-    let mut changes = Vec::new();
-    let mut drift = Vec::new();
-    let mut warnings = Vec::new();
-    let mut refusals = Vec::new();
-    for stack in prepared {
-        for item in &stack.reconciled.items {
-            changes.push(change(stack, item, many));
-        }
-        drift.extend(stack.reconciled.drift.iter().map(|drift| {
-            json!({ "stack": stack.stack, "address": drift.address, "mode": "managed", "change": { "actions": drift.actions }, "attributes": drift.attributes })
-        }));
-        warnings.extend(
-            stack
-                .reconciled
-                .warnings
-                .iter()
-                .map(|text| json!({ "stack": stack.stack, "message": text })),
-        );
-        refusals.extend(stack.reconciled.refusals.iter().map(|refusal| {
-            json!({ "stack": stack.stack, "guard": refusal.guard, "address": refusal.address, "message": refusal.message })
-        }));
-    }
-    let version = prepared
-        .iter()
-        .map(|stack| stack.envelope.terraform_version.as_str())
-        .find(|text| !text.is_empty());
-    json!({
-        "format_version": "1.2",
-        "terraform_version": version,
-        "resource_changes": changes,
-        "resource_drift": drift,
-        "warnings": warnings,
-        "needs_acceptance": refusals,
-        "digest": rollback_engine::drive::digest_of(prepared),
-        "stacks": prepared.iter().map(|stack| json!({
-            "name": stack.stack,
-            "from_commit": stack.deployed.as_str(),
-            "to_commit": stack.envelope.target_commit,
-            "release": stack.release,
-            "serial": stack.envelope.serial,
-            "lineage": stack.envelope.lineage,
-            "summary": counts(&stack.reconciled),
-        })).collect::<Vec<_>>(),
-    })
-}
-
-fn change(stack: &Prepared, item: &Item, many: bool) -> Value {
-    let real = stack.plan.as_ref().and_then(|plan| {
-        plan.resource_changes
-            .iter()
-            .find(|real| real.address == item.address && real.deposed == item.deposed)
-    });
-    let mut body = Map::new();
-    body.insert("actions".into(), json!(item.actions));
-    if let Some(real) = real {
-        let mask = |marks: &Value, value: &Value| stack.redactor.mask_marked(&item.kind, marks, value);
-        body.insert(
-            "before".into(),
-            mask(&real.change.before_sensitive, &real.change.before),
-        );
-        body.insert("after".into(), mask(&real.change.after_sensitive, &real.change.after));
-        body.insert("after_unknown".into(), real.change.after_unknown.clone());
-        body.insert("before_sensitive".into(), real.change.before_sensitive.clone());
-        body.insert("after_sensitive".into(), real.change.after_sensitive.clone());
-    } else if let Some(planned) = stack
-        .inverse
-        .changes
-        .iter()
-        .find(|change| change.address().to_string() == item.address)
-    {
-        body.insert("before".into(), planned.before().cloned().unwrap_or(Value::Null));
-        body.insert("after".into(), planned.after().cloned().unwrap_or(Value::Null));
-    }
-    if item.fate == Fate::Adopt {
-        body.insert("importing".into(), json!({ "id": item.importing }));
-    }
-    let parsed = item.address.parse::<rollback_state::Address>().ok();
-    let mut change = Map::new();
-    change.insert("address".into(), json!(item.address));
-    if let Some(previous) = &item.previous_address {
-        change.insert("previous_address".into(), json!(previous));
-    }
-    if let Some(address) = &parsed {
-        if !address.resource.module.is_root() {
-            change.insert("module_address".into(), json!(address.resource.module.to_string()));
-        }
-        change.insert("name".into(), json!(address.resource.name));
-        match &address.key {
-            Some(rollback_state::Key::Int(index)) => change.insert("index".into(), json!(index)),
-            Some(rollback_state::Key::Str(key)) => change.insert("index".into(), json!(key)),
-            None => None,
-        };
-    }
-    change.insert("mode".into(), json!("managed"));
-    change.insert("type".into(), json!(item.kind));
-    change.insert("provider_name".into(), json!(item.provider));
-    if let Some(deposed) = &item.deposed {
-        change.insert("deposed".into(), json!(deposed));
-    }
-    change.insert("change".into(), Value::Object(body));
-    change.insert("fate".into(), json!(item.fate));
-    change.insert("reversibility".into(), json!(item.reversibility));
-    change.insert("reason".into(), json!(item.reason));
-    change.insert("notes".into(), json!(item.notes));
-    change.insert("explained".into(), json!(item.explained));
-    if many {
-        change.insert("stack".into(), json!(stack.stack));
-    }
-    Value::Object(change)
 }

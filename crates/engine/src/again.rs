@@ -63,6 +63,7 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         version,
         journal,
         started: Instant::now(),
+        approval: None,
     };
     drive.journal.append(Event::Resumed {
         actor: context.actor.clone(),
@@ -169,6 +170,7 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
         version,
         journal,
         started: Instant::now(),
+        approval: None,
     };
     drive.recover_all()?;
     drive.journal.append(Event::Aborted {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::apply;
+use crate::approval::Sufficient;
 use crate::context::Context;
 use crate::envelope::{self, Envelope};
 use crate::error::{EngineError, Kind, Result};
@@ -30,6 +31,8 @@ pub struct Options {
     pub reason: Option<String>,
     /// Show and stop.
     pub dry_run: bool,
+    /// The run's id where the caller has told it to somebody already; a new one otherwise.
+    pub id: Option<String>,
 }
 
 /// The answer to "shall this be applied?".
@@ -38,6 +41,8 @@ pub enum Answer {
     Yes {
         how: String,
     },
+    /// People said yes elsewhere; it is used up when the run begins to apply.
+    Approved(Sufficient),
     No,
     /// There is nobody to ask.
     Nobody,
@@ -49,6 +54,10 @@ pub trait Approver {
     fn show(&self, prepared: &[Prepared], refusals: &[Refusal]);
     /// Asks for the yes that a refusal needs; true adds its address to the consent.
     fn consent(&self, refusal: &Refusal) -> bool;
+    /// Whether that yes may still come, so that the run waits for it rather than ends.
+    fn consent_may_come(&self) -> bool {
+        false
+    }
     /// Asks for the yes to everything.
     fn approve(&self, prepared: &[Prepared], digest: &str) -> Answer;
 }
@@ -169,6 +178,8 @@ pub(crate) struct Drive<'c> {
     pub(crate) version: Version,
     pub(crate) journal: Journal<'c>,
     pub(crate) started: Instant,
+    /// To be used up when the run begins to apply.
+    pub(crate) approval: Option<Sufficient>,
 }
 
 pub(crate) fn start(
@@ -190,7 +201,7 @@ pub(crate) fn start(
             false => Err(refused(&refusals)),
         };
     }
-    let id = Uuid::now_v7().to_string();
+    let id = options.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let run = Run {
         format: 1,
         id: id.clone(),
@@ -222,6 +233,7 @@ pub(crate) fn start(
         version,
         journal,
         started,
+        approval: None,
     };
     drive.journal.append(Event::Started {
         command: context.command.clone(),
@@ -333,7 +345,10 @@ impl Drive<'_> {
         if !self.run.status.is_unfinished() {
             self.run.status = Status::Applying;
         }
-        self.save()?;
+        match self.approval.take() {
+            Some(approval) => self.version = self.runs.update_approved(&self.run, &self.version, &approval)?,
+            None => self.save()?,
+        }
         let mut stacks = Vec::new();
         let mut warnings = Vec::new();
         for stack in &prepared {
@@ -424,7 +439,11 @@ impl Drive<'_> {
                 left.push(refusal);
             }
         }
-        if left.is_empty() { Ok(()) } else { Err(refused(&left)) }
+        match left.is_empty() {
+            true => Ok(()),
+            false if approver.consent_may_come() => Err(refused(&left).kind(Kind::AwaitingApproval)),
+            false => Err(refused(&left)),
+        }
     }
 
     fn approve(&mut self, prepared: &[Prepared], digest: &str, approver: &dyn Approver) -> Result<()> {
@@ -434,6 +453,15 @@ impl Drive<'_> {
                 by: self.context.actor.clone(),
                 how,
             }),
+            Answer::Approved(approval) => {
+                self.journal.append(Event::Approved {
+                    digest: digest.to_owned(),
+                    by: approval.by.clone(),
+                    how: "approvals".to_owned(),
+                })?;
+                self.approval = Some(approval);
+                Ok(())
+            }
             Answer::No => Err(EngineError::refused("not approved")),
             Answer::Nobody => Err(EngineError::new(
                 Kind::AwaitingApproval,

@@ -1,9 +1,10 @@
 //! A run: one rollback, as it is kept in the store.
 
 use jiff::Timestamp;
-use rollback_release::{Created, Replaced, Store, Version};
+use rollback_release::{Created, Operation, Replaced, Store, Transacted, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::approval::Sufficient;
 use crate::error::{EngineError, Result};
 
 /// What a run is for.
@@ -155,6 +156,26 @@ impl<'s> Runs<'s> {
                 run.id
             ))
             .hint("look at it with `infra-rollback runs show`, then try again")),
+        }
+    }
+
+    /// As [`Runs::update`], together with the use of an approval: both or neither.
+    pub fn update_approved(&self, run: &Run, expected: &Version, approval: &Sufficient) -> Result<Version> {
+        let bytes = serde_json::to_vec(run).map_err(|error| EngineError::failed(error.to_string()))?;
+        let operations = [
+            Operation::Replace {
+                key: &self.key(&run.id),
+                expected,
+                value: &bytes,
+            },
+            approval.consume(),
+        ];
+        match self.store.transact(&operations)? {
+            Transacted::Yes(versions) => Ok(versions[0].clone()),
+            Transacted::Refused { .. } => Err(EngineError::refused(format!(
+                "run {}: its approval was used or changed meanwhile; nothing was changed",
+                run.id
+            ))),
         }
     }
 

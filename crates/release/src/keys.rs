@@ -7,6 +7,11 @@
 //! | `projects/<project>/marks/<uuid v7>` | reserved: what people say about a release later (pinned, bad, …) |
 //! | `projects/<project>/runs/<uuid v7>/record` | a run |
 //! | `projects/<project>/runs/<uuid v7>/journal/<%08d>` | its journal |
+//! | `projects/<project>/runs/<uuid v7>/approvals/<digest>` | who said yes to a plan of it |
+//! | `projects/<project>/states/<stack>/<workspace>/head` | which state is current, and who holds it: [`crate::States`] |
+//! | `projects/<project>/states/<stack>/<workspace>/versions/<%012d>` | every state that was written |
+//! | `projects/<project>/audit/<%012d>` | the audit log |
+//! | `projects/<project>/tokens/<id>` | an API token, hashed |
 //! | `projects/<project>/locks/<stack>` | the lock and fencing counter of a stack |
 
 use crate::{ReleaseId, StoreError};
@@ -61,6 +66,25 @@ pub fn segment(name: &str) -> String {
     if text.is_empty() { "%".to_owned() } else { text }
 }
 
+/// The name that [`segment`] made a segment of; the segment itself where it is none of its making.
+pub fn name_of(segment: &str) -> String {
+    if segment == "%" {
+        return String::new();
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((plain, escaped)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let Some(byte) = escaped.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+            return segment.to_owned();
+        };
+        bytes.push(byte);
+        rest = &escaped[2..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
+}
+
 /// `projects/<project>/<rest>`.
 pub fn in_project(project: &str, rest: &str) -> String {
     format!("projects/{}/{rest}", segment(project))
@@ -104,6 +128,48 @@ pub fn journal_step(project: &str, run: &str, number: u32) -> String {
     format!("{}{number:08}", journal(project, run))
 }
 
+/// `digest` is that of the plan that is approved.
+pub fn approval(project: &str, run: &str, digest: &str) -> String {
+    in_project(project, &format!("runs/{}/approvals/{}", segment(run), segment(digest)))
+}
+
+/// What the keys of all states begin with that Terraform writes through a service.
+pub fn states(project: &str) -> String {
+    in_project(project, "states/")
+}
+
+pub fn state_head(project: &str, stack: &str, workspace: &str) -> String {
+    format!("{}{}/{}/head", states(project), segment(stack), segment(workspace))
+}
+
+/// What the keys of a state's versions begin with.
+pub fn state_versions(project: &str, stack: &str, workspace: &str) -> String {
+    format!("{}{}/{}/versions/", states(project), segment(stack), segment(workspace))
+}
+
+/// Twelve digits, so that the order of bytes is the order of writes.
+pub fn state_version(project: &str, stack: &str, workspace: &str, number: u64) -> String {
+    format!("{}{number:012}", state_versions(project, stack, workspace))
+}
+
+/// What the keys of the audit log begin with.
+pub fn audit(project: &str) -> String {
+    in_project(project, "audit/")
+}
+
+pub fn audit_entry(project: &str, sequence: u64) -> String {
+    format!("{}{sequence:012}", audit(project))
+}
+
+/// What the keys of API tokens begin with.
+pub fn tokens(project: &str) -> String {
+    in_project(project, "tokens/")
+}
+
+pub fn token(project: &str, id: &str) -> String {
+    format!("{}{}", tokens(project), segment(id))
+}
+
 pub fn lock(project: &str, stack: &str) -> String {
     in_project(project, &format!("locks/{}", segment(stack)))
 }
@@ -143,6 +209,7 @@ mod tests {
             let key = format!("a/{}", segment(&one));
             prop_assert!(check(&key).is_ok());
             prop_assert!(!segment(&one).contains('/'));
+            prop_assert_eq!(&name_of(&segment(&one)), &one);
             prop_assert_eq!(one == other, segment(&one) == segment(&other));
         }
     }

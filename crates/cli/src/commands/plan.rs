@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rollback_config::{Configuration, DiskTree, Manifest, load};
+use rollback_engine::document;
 use rollback_engine::drive;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::guard;
@@ -36,7 +37,7 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
     drop(context);
     let refusals = guard::open_refusals(&prepared, &Default::default());
     plan_view::print(output, &prepared, &refusals);
-    output.document(&plan_view::document(&prepared));
+    output.document(&document::plan(&prepared));
     Ok(prepared.iter().any(|stack| !stack.reconciled.is_empty()))
 }
 

@@ -1,58 +1,13 @@
 //! `releases` and `show`.
 
+use rollback_engine::document::{describe_release, release_kind};
 use rollback_engine::error::Result;
-use rollback_release::{Release, ReleaseKind};
-use serde_json::{Value, json};
+use rollback_release::ReleaseKind;
+use serde_json::json;
 
 use crate::arguments::{Global, ReleasesArguments, VariableArguments};
 use crate::output::{Output, Tone};
 use crate::session;
-
-fn kind(release: &Release) -> (&'static str, Option<&str>) {
-    match &release.kind {
-        ReleaseKind::Snapshot => ("snapshot", None),
-        ReleaseKind::Backup { run } => ("backup", Some(run)),
-        ReleaseKind::Result { run } => ("result", Some(run)),
-    }
-}
-
-/// A release as JSON: what it is, no values.
-pub fn describe(release: &Release) -> Value {
-    let (kind, run) = kind(release);
-    json!({
-        "id": release.id.as_str(),
-        "commit": release.commit,
-        "name": release.name,
-        "note": release.note,
-        "kind": kind,
-        "run": run,
-        "created_at": release.created_at,
-        "actor": release.actor,
-        "reason": release.reason,
-        "dirty": release.dirty,
-        "stacks": release.stacks.iter().map(|stack| json!({
-            "name": stack.name,
-            "dir": stack.dir,
-            "workspace": stack.workspace,
-            "backend": { "kind": stack.backend.kind, "attributes": stack.backend.attributes, "left_out": stack.backend.left_out },
-            "state": stack.state.as_ref().map(|state| json!({
-                "sha256": state.sha256, "serial": state.serial, "lineage": state.lineage,
-                "terraform_version": state.terraform_version, "instances": state.instances,
-            })),
-            "configuration_files": stack.configuration.len(),
-            "module_files": stack.modules.as_ref().map_or(0, |modules| modules.files.len()),
-            "terraform": { "product": stack.terraform.product, "version": stack.terraform.version },
-            "providers": stack.providers,
-            "variables": stack.variables.iter().map(|variable| json!({
-                "name": variable.name, "origin": variable.origin, "sensitive": variable.sensitive, "kept": variable.value.is_some(),
-            })).collect::<Vec<_>>(),
-            "variable_files": stack.variable_files.iter().map(|file| json!({
-                "path": file.path, "tracked": file.tracked, "left_out": file.left_out,
-            })).collect::<Vec<_>>(),
-            "depends_on": stack.depends_on,
-        })).collect::<Vec<_>>(),
-    })
-}
 
 /// Lists releases, newest first.
 pub fn list(global: &Global, arguments: &ReleasesArguments, output: &Output) -> Result<()> {
@@ -91,7 +46,7 @@ pub fn list(global: &Global, arguments: &ReleasesArguments, output: &Output) -> 
             format!("{:.10}", release.commit),
             format!("{:.0}", release.created_at),
             release.actor.clone(),
-            kind(release).0.to_owned(),
+            release_kind(release).0.to_owned(),
             stacks.join(", "),
             release.name.clone().unwrap_or_default(),
         ]);
@@ -100,7 +55,7 @@ pub fn list(global: &Global, arguments: &ReleasesArguments, output: &Output) -> 
         output.line(&table.trim_fmt());
     }
     output.document(&json!({
-        "releases": listing.items.iter().map(describe).collect::<Vec<_>>(),
+        "releases": listing.items.iter().map(describe_release).collect::<Vec<_>>(),
         "unreadable": listing.unreadable.iter().map(|one| json!({ "release": one.release, "reason": one.reason })).collect::<Vec<_>>(),
     }));
     Ok(())
@@ -110,7 +65,7 @@ pub fn list(global: &Global, arguments: &ReleasesArguments, output: &Output) -> 
 pub fn show(global: &Global, release: &str, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let release = super::diff::find(&context, release)?;
-    let (kind, run) = kind(&release);
+    let (kind, run) = release_kind(&release);
     output.heading(&format!(
         "release {} ({kind}{})",
         release.id,
@@ -167,6 +122,6 @@ pub fn show(global: &Global, release: &str, output: &Output) -> Result<()> {
             output.line(&format!("    {} without {}", file.path, file.left_out.join(", ")));
         }
     }
-    output.document(&describe(&release));
+    output.document(&describe_release(&release));
     Ok(())
 }

@@ -38,6 +38,8 @@ pub fn run(global: &Global, arguments: &SnapshotArguments, output: &Output) -> R
         ));
     }
     output.line(&format!("  Back to it: infra-rollback to {:.10}", release.commit));
-    output.document(&json!({ "release": super::releases::describe(release), "warnings": taken.warnings }));
+    output.document(
+        &json!({ "release": rollback_engine::document::describe_release(release), "warnings": taken.warnings }),
+    );
     Ok(())
 }

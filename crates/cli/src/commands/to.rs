@@ -3,6 +3,7 @@
 use std::io::{BufRead, Write};
 
 use rollback_engine::again;
+use rollback_engine::document;
 use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::prepare::Prepared;
@@ -26,7 +27,7 @@ struct Person<'o> {
 impl Approver for Person<'_> {
     fn show(&self, prepared: &[Prepared], refusals: &[Refusal]) {
         plan_view::print(self.output, prepared, refusals);
-        *self.shown.borrow_mut() = Some(plan_view::document(prepared));
+        *self.shown.borrow_mut() = Some(document::plan(prepared));
     }
 
     fn consent(&self, refusal: &Refusal) -> bool {
@@ -102,6 +103,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
         targets: arguments.targets.clone(),
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
+        id: None,
     };
     let outcome =
         drive::to(&context, &arguments.revision, &options, &person).map_err(|error| person.with_plan(error))?;
@@ -123,6 +125,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
         targets: Vec::new(),
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
+        id: None,
     };
     let outcome =
         undo::undo(&context, arguments.run.as_deref(), &options, &person).map_err(|error| person.with_plan(error))?;

@@ -1,0 +1,229 @@
+//! Approvals given from elsewhere: by whom, of which plan, used once.
+//!
+//! An approval is of one digest ([`crate::drive::digest_of`]): another plan needs another one. It is used up by the
+//! very transaction that makes the run an applying one, so that of many who start it at once exactly one does.
+
+use jiff::Timestamp;
+use rollback_release::{Created, Operation, Replaced, Store, Version, keys};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EngineError, Kind, Result};
+use crate::run::Consent;
+
+/// One person's yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    pub by: String,
+    pub at: Timestamp,
+    /// From then on it counts no more.
+    pub expires_at: Timestamp,
+    pub comment: Option<String>,
+    /// What this person said yes to beyond the plan as a whole.
+    #[serde(default)]
+    pub consent: Consent,
+}
+
+/// Every yes to one plan of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub format: u32,
+    pub digest: String,
+    pub given: Vec<Given>,
+    /// When the run began to apply on the strength of it.
+    pub consumed_at: Option<Timestamp>,
+}
+
+impl Approval {
+    /// Those whose yes counts now.
+    pub fn standing(&self) -> impl Iterator<Item = &Given> {
+        let now = Timestamp::now();
+        self.given.iter().filter(move |given| given.expires_at > now)
+    }
+
+    /// Everything that they said yes to beyond the plan.
+    pub fn consent(&self) -> Consent {
+        let mut consent = Consent::default();
+        for given in self.standing() {
+            consent.data_loss.extend(given.consent.data_loss.iter().cloned());
+            consent.changes.extend(given.consent.changes.iter().cloned());
+        }
+        consent
+    }
+}
+
+/// An approval that suffices, to be used up by the change to applying.
+pub struct Sufficient {
+    key: String,
+    version: Version,
+    consumed: Vec<u8>,
+    /// Who said yes, for the record.
+    pub by: String,
+}
+
+impl Sufficient {
+    /// Its part of the transaction that makes the run an applying one.
+    pub(crate) fn consume(&self) -> Operation<'_> {
+        Operation::Replace {
+            key: &self.key,
+            expected: &self.version,
+            value: &self.consumed,
+        }
+    }
+}
+
+/// The approvals of a run's plans.
+pub struct Approvals<'s> {
+    store: &'s dyn Store,
+    project: &'s str,
+    run: &'s str,
+}
+
+impl<'s> Approvals<'s> {
+    pub fn new(store: &'s dyn Store, project: &'s str, run: &'s str) -> Self {
+        Approvals { store, project, run }
+    }
+
+    /// What was said to the plan of this digest so far.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn get(&self, digest: &str) -> Result<Option<Approval>> {
+        Ok(self.read(digest)?.map(|(approval, _)| approval))
+    }
+
+    /// Adds a yes; a second one of the same person takes the place of the first.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] where the approval was used already.
+    pub fn give(&self, digest: &str, given: &Given) -> Result<Approval> {
+        // Everybody may say yes in the same moment: whoever loses reads what is there and adds to that.
+        loop {
+            let found = self.read(digest)?;
+            let mut approval = match &found {
+                Some((approval, _)) => approval.clone(),
+                None => Approval {
+                    format: 1,
+                    digest: digest.to_owned(),
+                    given: Vec::new(),
+                    consumed_at: None,
+                },
+            };
+            if approval.consumed_at.is_some() {
+                return Err(EngineError::refused("this approval was used already")
+                    .hint("an approval is for one execution: a new plan needs a new one"));
+            }
+            approval.given.retain(|other| other.by != given.by);
+            approval.given.push(given.clone());
+            let bytes = encode(&approval)?;
+            let key = keys::approval(self.project, self.run, digest);
+            let written = match &found {
+                None => matches!(self.store.create(&key, &bytes)?, Created::Yes(_)),
+                Some((_, version)) => matches!(self.store.replace(&key, version, &bytes)?, Replaced::Yes(_)),
+            };
+            if written {
+                return Ok(approval);
+            }
+        }
+    }
+
+    /// The approval of this digest, if `needed` different people stand behind it and nobody has used it.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] where it was used already.
+    pub fn sufficient(&self, digest: &str, needed: usize) -> Result<Option<Sufficient>> {
+        let Some((mut approval, version)) = self.read(digest)? else {
+            return Ok(None);
+        };
+        if approval.consumed_at.is_some() {
+            return Err(EngineError::new(
+                Kind::Refused,
+                "the approval of this plan was used already: it is for one execution",
+            ));
+        }
+        let by: Vec<String> = approval.standing().map(|given| given.by.clone()).collect();
+        if by.len() < needed.max(1) {
+            return Ok(None);
+        }
+        approval.consumed_at = Some(Timestamp::now());
+        Ok(Some(Sufficient {
+            key: keys::approval(self.project, self.run, digest),
+            version,
+            consumed: encode(&approval)?,
+            by: by.join(", "),
+        }))
+    }
+
+    fn read(&self, digest: &str) -> Result<Option<(Approval, Version)>> {
+        let key = keys::approval(self.project, self.run, digest);
+        let Some((bytes, version)) = self.store.get(&key)? else {
+            return Ok(None);
+        };
+        let approval = serde_json::from_slice(&bytes)
+            .map_err(|error| EngineError::failed(format!("the approval {key} cannot be read: {error}")))?;
+        Ok(Some((approval, version)))
+    }
+}
+
+fn encode(approval: &Approval) -> Result<Vec<u8>> {
+    serde_json::to_vec(approval).map_err(|error| EngineError::failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::ToSpan;
+    use rollback_release::{MemoryStore, Transacted};
+
+    fn yes(by: &str, hours: i64) -> Given {
+        Given {
+            by: by.to_owned(),
+            at: Timestamp::now(),
+            expires_at: Timestamp::now() + hours.hours(),
+            comment: None,
+            consent: Consent::default(),
+        }
+    }
+
+    #[test]
+    fn it_takes_as_many_people_as_asked_for_and_none_twice() {
+        let store = MemoryStore::default();
+        let approvals = Approvals::new(&store, "p", "r");
+        assert!(approvals.sufficient("d", 1).unwrap().is_none());
+        approvals.give("d", &yes("ann", 1)).unwrap();
+        approvals.give("d", &yes("ann", 1)).unwrap();
+        assert!(approvals.sufficient("d", 2).unwrap().is_none());
+        approvals.give("d", &yes("bob", -1)).unwrap();
+        assert!(approvals.sufficient("d", 2).unwrap().is_none(), "bob's has expired");
+        approvals.give("d", &yes("bob", 1)).unwrap();
+        assert_eq!(approvals.sufficient("d", 2).unwrap().unwrap().by, "ann, bob");
+        assert!(approvals.sufficient("another", 1).unwrap().is_none());
+    }
+
+    #[test]
+    fn of_many_who_use_it_one_does() {
+        for _ in 0..20 {
+            let store = MemoryStore::default();
+            let approvals = Approvals::new(&store, "p", "r");
+            approvals.give("d", &yes("ann", 1)).unwrap();
+            let used = std::thread::scope(|scope| {
+                let users: Vec<_> = (0..100)
+                    .map(|_| {
+                        scope.spawn(|| match approvals.sufficient("d", 1) {
+                            Ok(Some(approval)) => {
+                                matches!(store.transact(&[approval.consume()]), Ok(Transacted::Yes(_)))
+                            }
+                            _ => false,
+                        })
+                    })
+                    .collect();
+                users
+                    .into_iter()
+                    .filter_map(|user| user.join().ok())
+                    .filter(|won| *won)
+                    .count()
+            });
+            assert_eq!(used, 1);
+            assert!(approvals.give("d", &yes("bob", 1)).is_err(), "it was used");
+        }
+    }
+}
