@@ -63,6 +63,13 @@ impl StateServer {
         self.kept.lock().expect("no thread of the server panics").lock.is_some()
     }
 
+    /// What the holder of the lock says of itself in `Info`.
+    pub fn holder(&self) -> Option<String> {
+        let kept = self.kept.lock().expect("no thread of the server panics");
+        let info: serde_json::Value = serde_json::from_slice(kept.lock.as_ref()?).ok()?;
+        info["Info"].as_str().map(str::to_owned)
+    }
+
     /// Lets go of a lock that a killed process left, as `terraform force-unlock` does.
     pub fn force_unlock(&self) {
         self.kept.lock().expect("no thread of the server panics").lock = None;

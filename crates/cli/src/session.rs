@@ -8,7 +8,7 @@ use rollback_engine::error::{EngineError, Result};
 use rollback_inverse::Knowledge;
 use rollback_release::Store;
 use rollback_store_local::LocalStore;
-use rollback_terraform::Terraform;
+use rollback_terraform::{Storages, Terraform};
 
 use crate::arguments::{Global, VariableArguments};
 use crate::output::Output;
@@ -54,6 +54,7 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
         home,
         knowledge,
         terraform,
+        storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
         stacks: located.stacks,
         actor: actor(),
         command: command_line(),

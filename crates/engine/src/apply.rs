@@ -4,10 +4,7 @@
 use std::time::Instant;
 
 use rollback_state::State;
-use rollback_terraform::{
-    ApplyEnd, ApplyOutcome, ChildRecord, Event as TerraformEvent, LocalState, Plan, ResourceChange, TerraformError,
-};
-use sha2::{Digest, Sha256};
+use rollback_terraform::{ApplyEnd, ApplyOutcome, ChildRecord, Event as TerraformEvent, Plan, ResourceChange};
 
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Kind, Result};
@@ -17,6 +14,7 @@ use crate::observe::Stage;
 use crate::prepare::{Prepared, sha256_of};
 use crate::recover;
 use crate::terraform_error;
+use crate::writing;
 
 /// What a plan of the target's configuration still shows afterwards: only updates in place, the rest is an error.
 pub struct Left {
@@ -47,10 +45,10 @@ pub fn stack(
     if !prepared.joined.edited && !has_changes(plan) {
         return Ok(nothing());
     }
-    let written = match prepared.live.file() {
-        Some(path) => write_local(context, prepared, &path, journal)?,
-        None => write_remote(context, stack, prepared, work, plan, targets, journal)?,
-    };
+    let written = write(context, stack, prepared, work, journal)?;
+    if written && prepared.live.file().is_none() {
+        plan_again(context, stack, prepared, work, plan, targets)?;
+    }
     if let Some(path) = prepared.live.file() {
         work.link_state(&path)?;
     }
@@ -74,95 +72,58 @@ fn has_changes(plan: &Plan) -> bool {
                 .any(|(_, change)| change.actions.iter().any(|action| action.as_str() != "no-op")))
 }
 
-/// Writes the joined state into a local backend's file, under its lock. True when something was written.
-fn write_local(
+/// Writes the joined state where the live one lies, if that is still the one that was planned from. True when something
+/// was written.
+fn write(
     context: &Context,
+    stack: &Stack,
     prepared: &Prepared,
-    path: &std::path::Path,
+    work: &WorkFolder,
     journal: &mut Journal<'_>,
 ) -> Result<bool> {
-    let lock = LocalState::lock(path, "infra-rollback").map_err(terraform_error)?;
-    let found = lock.read().map_err(terraform_error)?;
-    let planned = prepared.live.state().map(State::bytes).unwrap_or_default();
-    if found != planned {
-        return Err(changed_meanwhile(&prepared.stack));
-    }
-    if !prepared.joined.edited {
+    if work.direct {
+        // The plan is one of the live backend itself: terraform refuses it there when the state has moved on.
         return Ok(false);
     }
-    context.observer.stage(&prepared.stack, Stage::WritingState);
-    intend(context, prepared, journal)?;
-    lock.write_in_place(prepared.joined.state.bytes())
-        .map_err(|error| terraform_error(error).kind(Kind::Halfway))?;
-    drop(lock);
-    journal.append(Event::StateWritten {
-        stack: prepared.stack.clone(),
-    })?;
-    Ok(true)
+    if prepared.live.file().is_none() {
+        work.attach_remote(&prepared.live)?;
+    }
+    let planned = prepared.live.state().map(State::bytes).unwrap_or_default();
+    let written = writing::replace(context, &stack.name, &prepared.live, journal, |found| {
+        if found != planned {
+            return Err(changed_meanwhile(&stack.name));
+        }
+        if prepared.joined.edited {
+            context.observer.stage(&stack.name, Stage::WritingState);
+        }
+        Ok(prepared.joined.edited.then(|| prepared.joined.state.clone()))
+    });
+    if let Err(error) = &written
+        && error.kind != Kind::Halfway
+    {
+        journal.append(Event::TakenBack {
+            stack: stack.name.clone(),
+        })?;
+    }
+    written
 }
 
-fn intend(context: &Context, prepared: &Prepared, journal: &mut Journal<'_>) -> Result<()> {
-    let before = prepared.live.state().map(State::bytes).unwrap_or_default();
-    let from_blob = context.store.put_blob(before)?;
-    let to_blob = context.store.put_blob(prepared.joined.state.bytes())?;
-    journal.append(Event::StateWriteIntended {
-        stack: prepared.stack.clone(),
-        from_sha256: hex::encode(Sha256::digest(before)),
-        from_blob: from_blob.to_string(),
-        to_sha256: prepared.joined.state.sha256(),
-        to_blob: to_blob.to_string(),
-    })
-}
-
-fn changed_meanwhile(stack: &str) -> EngineError {
+pub(crate) fn changed_meanwhile(stack: &str) -> EngineError {
     EngineError::failed(format!(
         "stack {stack}: somebody changed the live state after the plan was made; nothing was changed"
     ))
     .hint("run the command again: it plans from what is there now")
 }
 
-/// Pushes the joined state to a remote backend, plans again there, and proves that the plan is the approved one.
-fn write_remote(
+/// Plans on the remote backend that has the joined state now, and proves that the plan is the approved one.
+fn plan_again(
     context: &Context,
     stack: &Stack,
     prepared: &Prepared,
     work: &WorkFolder,
     approved: &Plan,
     targets: &[String],
-    journal: &mut Journal<'_>,
-) -> Result<bool> {
-    if work.direct {
-        return Ok(false);
-    }
-    let planned = prepared.live.state().map(State::sha256);
-    work.attach_remote(&prepared.live)?;
-    if prepared.live.pull(context)?.as_ref().map(State::sha256) != planned {
-        return Err(changed_meanwhile(&prepared.stack));
-    }
-    context.observer.stage(&prepared.stack, Stage::WritingState);
-    let file = work.root().join("infra-rollback.push.tfstate");
-    std::fs::write(&file, prepared.joined.state.bytes())?;
-    intend(context, prepared, journal)?;
-    if let Err(error) = work.folder.state_push(&file, false) {
-        // Refused before anything was written; after any other error it may have been written.
-        let refused = matches!(
-            error,
-            TerraformError::Locked { .. }
-                | TerraformError::SerialTooLow { .. }
-                | TerraformError::LineageMismatch { .. }
-        );
-        if refused {
-            journal.append(Event::TakenBack {
-                stack: prepared.stack.clone(),
-            })?;
-            return Err(terraform_error(error));
-        }
-        return Err(terraform_error(error).kind(Kind::Halfway));
-    }
-    let _ = std::fs::remove_file(&file);
-    journal.append(Event::StateWritten {
-        stack: prepared.stack.clone(),
-    })?;
+) -> Result<()> {
     context.observer.stage(&prepared.stack, Stage::Planning);
     let again = work
         .plan(context, stack, targets)
@@ -177,7 +138,7 @@ fn write_remote(
         )
         .hint("something changed in between; `resume` shows the new plan and asks again"));
     }
-    Ok(true)
+    Ok(())
 }
 
 fn apply(

@@ -7,7 +7,7 @@ use rollback_config::project::{Project, StackSection};
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
 use rollback_repository::Repository;
-use rollback_terraform::Terraform;
+use rollback_terraform::{Storages, Terraform};
 
 use crate::error::{EngineError, Result};
 use crate::observe::Observer;
@@ -50,6 +50,8 @@ pub struct Context {
     pub home: PathBuf,
     pub knowledge: Knowledge,
     pub terraform: Terraform,
+    /// How live states are reached and locked, by the kind of their backend.
+    pub storages: Arc<Storages>,
     /// In the order of a rollback: dependents first.
     pub stacks: Vec<Stack>,
     pub actor: String,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rollback_release::{Created, Store};
-use rollback_terraform::ChildRecord;
+use rollback_terraform::{ChildRecord, LockInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
@@ -34,6 +34,16 @@ pub enum Event {
         digest: String,
         by: String,
         how: String,
+    },
+    /// Terraform's own lock on a remote state is about to be taken, under this ID.
+    StateLockIntended {
+        stack: String,
+        lock: LockInfo,
+    },
+    /// That lock is given back, or somebody broke it.
+    StateUnlocked {
+        stack: String,
+        lock_id: String,
     },
     /// The live state is about to be replaced by the joined one.
     StateWriteIntended {
@@ -106,6 +116,7 @@ pub struct Entry {
 /// A run's journal in a store, open for adding.
 pub struct Journal<'s> {
     store: &'s dyn Store,
+    run: String,
     prefix: String,
     entries: Vec<Entry>,
 }
@@ -128,7 +139,17 @@ impl<'s> Journal<'s> {
                     })?);
             }
         }
-        Ok(Journal { store, prefix, entries })
+        Ok(Journal {
+            store,
+            run: run.to_owned(),
+            prefix,
+            entries,
+        })
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &str {
+        &self.run
     }
 
     pub fn entries(&self) -> &[Entry] {
@@ -175,6 +196,19 @@ impl<'s> Journal<'s> {
             .iter()
             .any(|entry| matches!(&entry.event, Event::StateWritten { stack: named } if named == stack));
         Some((&self.entries[position].event, ended))
+    }
+
+    /// The lock on this stack's remote state that was meant to be taken and not seen to be given back.
+    pub fn open_lock(&self, stack: &str) -> Option<&LockInfo> {
+        let mut open = None;
+        for entry in &self.entries {
+            match &entry.event {
+                Event::StateLockIntended { stack: named, lock } if named == stack => open = Some(lock),
+                Event::StateUnlocked { stack: named, .. } if named == stack => open = None,
+                _ => {}
+            }
+        }
+        open
     }
 
     /// The Terraform process that was last started on this stack and not seen to end.
@@ -231,9 +265,10 @@ impl<'s> Journal<'s> {
         envelopes.map(|envelopes| crate::envelope::digest(&envelopes))
     }
 
-    /// Whether any effect may have happened and was not taken back.
+    /// Whether any effect may have happened and was not taken back. A lock that may have been left behind is one.
     pub fn has_effect(&self) -> bool {
         let mut touched = BTreeSet::new();
+        let mut locked = BTreeSet::new();
         for entry in &self.entries {
             match &entry.event {
                 // What an earlier attempt left is not undone by a later one that did nothing.
@@ -244,10 +279,16 @@ impl<'s> Journal<'s> {
                 Event::TakenBack { stack } => {
                     touched.remove(stack.as_str());
                 }
+                Event::StateLockIntended { stack, .. } => {
+                    locked.insert(stack.as_str());
+                }
+                Event::StateUnlocked { stack, .. } => {
+                    locked.remove(stack.as_str());
+                }
                 _ => {}
             }
         }
-        !touched.is_empty()
+        !touched.is_empty() || !locked.is_empty()
     }
 }
 

@@ -1,11 +1,12 @@
 //! The live state of a stack: where it really lies, and what it says now.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use rollback_config::{DiskTree, load};
 use rollback_release::{BackendRecord, StateRecord};
 use rollback_state::State;
-use rollback_terraform::{Backend, BackendConfig, Location};
+use rollback_terraform::{Backend, BackendConfig, Location, StateStorage};
 use serde_json::{Map, Value};
 
 use crate::context::{Context, Stack};
@@ -18,6 +19,7 @@ pub struct Live {
     state: Option<State>,
     /// A local state's bytes that are no state.
     damaged: Option<Vec<u8>>,
+    storage: OnceLock<Arc<dyn StateStorage>>,
 }
 
 impl Live {
@@ -32,11 +34,16 @@ impl Live {
         Ok(live)
     }
 
-    fn unread(context: &Context, stack: &Stack) -> Result<Live> {
+    /// The backend alone, nothing read.
+    ///
+    /// # Errors
+    /// The backend cannot be told.
+    pub(crate) fn unread(context: &Context, stack: &Stack) -> Result<Live> {
         Ok(Live {
             backend: detect(context, stack)?,
             state: None,
             damaged: None,
+            storage: OnceLock::new(),
         })
     }
 
@@ -97,10 +104,10 @@ impl Live {
     /// # Errors
     /// As [`Live::read`].
     pub fn pull(&self, context: &Context) -> Result<Option<State>> {
-        let bytes = self.backend.pull(&context.terraform).map_err(|error| {
+        let found = self.storage(context)?.read().map_err(|error| {
             terraform_error(error).during(format!("the state at {} cannot be read", self.location()))
         })?;
-        match bytes {
+        match found.map(|state| state.bytes) {
             Some(bytes) if !bytes.iter().all(u8::is_ascii_whitespace) => {
                 Ok(Some(State::parse(bytes).map_err(|error| {
                     EngineError::from(error).during(format!("the state at {}", self.location()))
@@ -108,6 +115,21 @@ impl Live {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The state where it lies, with its backend's own locks.
+    ///
+    /// # Errors
+    /// The backend's settings do not do, or terraform cannot be initialised for it.
+    pub fn storage(&self, context: &Context) -> Result<&dyn StateStorage> {
+        if let Some(storage) = self.storage.get() {
+            return Ok(storage.as_ref());
+        }
+        let storage = self
+            .backend
+            .storage(&context.terraform, &context.storages)
+            .map_err(terraform_error)?;
+        Ok(self.storage.get_or_init(|| storage).as_ref())
     }
 
     pub fn state(&self) -> Option<&State> {

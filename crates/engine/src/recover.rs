@@ -16,6 +16,7 @@ use crate::live::Live;
 use crate::observe::Stage;
 use crate::prepare::Prepared;
 use crate::terraform_error;
+use crate::writing;
 
 /// Looks at what a crash left of a stack, and mends what is ours.
 ///
@@ -56,6 +57,7 @@ pub fn stack(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Res
         // Taking the lock and letting go of it clears away the note that a killed process left beside the state.
         drop(LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?);
     }
+    writing::settle(context, stack, journal)?;
     state_write(context, stack, journal)?;
     cut_off_by_terraform(context, stack, journal)?;
     if let Some(folder) = journal.apply_folder(&stack.name).map(str::to_owned) {
@@ -82,7 +84,7 @@ fn state_write(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> R
         return Ok(());
     }
     let Some(path) = local_file(context, stack)? else {
-        // A push is one request: it was done or it was not, and the new plan starts from whichever it is.
+        // Settled with its lock, or a push: that is one request, it was done or not, and the new plan starts from either.
         return Ok(());
     };
     let lock = LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?;
@@ -257,54 +259,19 @@ pub fn take_back(context: &Context, prepared: &Prepared, journal: &mut Journal<'
         None => return Err(EngineError::failed("there was no state before")),
     };
     let joined = &prepared.joined.state;
-    let somebody = || EngineError::failed("somebody has written the state since: it is left as it is");
-    let file = prepared.live.file();
-    // A local file is compared and written under one lock; a remote one is guarded by its serial.
-    let lock = match &file {
-        Some(path) => {
-            let lock = LocalState::lock(path, "infra-rollback").map_err(terraform_error)?;
-            if lock.read().map_err(terraform_error)? != joined.bytes() {
-                return Err(somebody());
-            }
-            Some(lock)
-        }
-        None => None,
-    };
-    let mut serial = joined.serial() + 1;
-    if file.is_none() {
-        let now = prepared.live.pull(context)?.ok_or_else(somebody)?;
+    let written = writing::replace(context, &prepared.stack, &prepared.live, journal, |found| {
+        let now = State::parse(found.to_vec())?;
         if !same_but_serial(&now, joined) {
-            return Err(somebody());
+            return Err(EngineError::failed(
+                "somebody has written the state since: it is left as it is",
+            ));
         }
-        serial = now.serial() + 1;
-    }
-    let mut editor = former.edit();
-    editor.set_serial(serial);
-    let restored = editor.finish()?;
-    let from_blob = context.store.put_blob(joined.bytes())?;
-    let to_blob = context.store.put_blob(restored.bytes())?;
-    journal.append(Event::StateWriteIntended {
-        stack: prepared.stack.clone(),
-        from_sha256: joined.sha256(),
-        from_blob: from_blob.to_string(),
-        to_sha256: restored.sha256(),
-        to_blob: to_blob.to_string(),
+        let mut editor = former.edit();
+        editor.set_serial(now.serial().max(joined.serial()) + 1);
+        Ok(Some(editor.finish()?))
     })?;
-    match lock {
-        Some(lock) => lock.write_in_place(restored.bytes()).map_err(terraform_error)?,
-        None => {
-            let work = prepared
-                .work
-                .as_ref()
-                .ok_or_else(|| EngineError::failed("the private folder is gone"))?;
-            let file = work.root().join("infra-rollback.push.tfstate");
-            std::fs::write(&file, restored.bytes())?;
-            work.folder.state_push(&file, false).map_err(terraform_error)?;
-        }
-    }
-    journal.append(Event::StateWritten {
-        stack: prepared.stack.clone(),
-    })
+    debug_assert!(written, "there was something to put back");
+    Ok(())
 }
 
 /// Whether two states say the same; a backend may write the text anew and raise the serial by itself.

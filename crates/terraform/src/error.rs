@@ -93,6 +93,26 @@ pub enum TerraformError {
     #[error("{}", all(.0))]
     Other(Vec<Diagnostic>),
 
+    /// The state is not the one that was read a moment ago: whoever wrote it broke our lock. Nothing was written.
+    #[error("the state at {place} was changed by somebody else meanwhile")]
+    ChangedMeanwhile { place: String },
+    /// The state is not the one that the digest kept beside it promises (S3 backend with `dynamodb_table`). Terraform refuses to
+    /// work then, too.
+    #[error("the state at {place} has the MD5 {found}, its digest in the lock table says {expected}")]
+    DigestMismatch {
+        place: String,
+        found: String,
+        expected: String,
+    },
+    /// The backend cannot be reached, or refuses.
+    #[error("cannot {action} {place}: {message}")]
+    Backend {
+        action: &'static str,
+        place: String,
+        message: String,
+        hint: Option<String>,
+    },
+
     /// The process could not be started; nothing happened.
     #[error("cannot start {binary}", binary = binary.display())]
     Spawn { binary: PathBuf, source: std::io::Error },
@@ -199,6 +219,9 @@ impl TerraformError {
             PreventDestroy { .. } => "lift prevent_destroy on purpose, or leave these objects out with --target".into(),
             UnsupportedState { .. } => "the state was written by a newer terraform: use that version".into(),
             Authentication { .. } => "log in again (credentials are missing, wrong or expired), then try again".into(),
+            ChangedMeanwhile { .. } => "somebody let go of the lock by force, or works without locks: look at who, then run the command again".into(),
+            DigestMismatch { expected, .. } => format!("a write was cut off, or somebody replaced the object without the digest. If the object is the right one, set the item's Digest to its MD5; an older version of the object may have {expected}"),
+            Backend { hint, .. } => return hint.clone(),
             Spawn { .. } => "check that the file is executable and made for this machine".into(),
             Killed { .. } => "look for errored.tfstate in the run's folder, then resume: the state must be looked at before anything is applied again".into(),
             Plan { .. } => "make it with `terraform show -json PLANFILE` from terraform 0.12 or newer".into(),

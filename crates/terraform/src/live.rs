@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -14,6 +14,7 @@ use crate::error::TerraformError;
 use crate::folder::Folder;
 use crate::local_state;
 use crate::options::{FolderOptions, InitOptions};
+use crate::storage::{LocalStorage, PushStorage, StateStorage, Storages};
 
 /// Where a state lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +182,20 @@ impl Backend {
         }
     }
 
+    /// The state with its backend's own locks, where there is an adapter for the backend; else through terraform.
+    pub fn storage(&self, terraform: &Terraform, storages: &Storages) -> Result<Arc<dyn StateStorage>, TerraformError> {
+        if self.is_local() {
+            return Ok(Arc::new(LocalStorage::new(self.local_path())));
+        }
+        match storages.open(&self.config, &self.workspace)? {
+            Some(storage) => Ok(storage),
+            None => {
+                let (keep, folder) = self.prepare(terraform)?;
+                Ok(Arc::new(PushStorage::new(self.location().to_string(), folder, keep)))
+            }
+        }
+    }
+
     fn prepare(&self, terraform: &Terraform) -> Result<(tempfile::TempDir, Folder), TerraformError> {
         let place = tempfile::Builder::new()
             .prefix("infra-rollback-")
@@ -240,7 +255,7 @@ fn disagreement(recorded: &BackendConfig, configured: Option<&BackendConfig>) ->
 }
 
 /// Terraform writes a local state in place: one read in that moment is cut off, and whole a moment later.
-fn read_settled(path: &Path) -> Result<Option<Vec<u8>>, TerraformError> {
+pub(crate) fn read_settled(path: &Path) -> Result<Option<Vec<u8>>, TerraformError> {
     for attempt in 0.. {
         let Some(bytes) = local_state::read(path)? else {
             return Ok(None);
@@ -291,7 +306,7 @@ fn describe(config: &BackendConfig, workspace: &str) -> String {
 }
 
 /// A URL without user, password, query and fragment.
-fn without_credentials(url: &str) -> String {
+pub(crate) fn without_credentials(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {
         Some((scheme, rest)) => {

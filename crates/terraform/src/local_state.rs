@@ -55,6 +55,11 @@ impl LockInfo {
         }
     }
 
+    /// In JSON, as terraform writes it.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// Reads the `Lock Info:` list out of a diagnostic.
     pub fn from_text(text: &str) -> Option<LockInfo> {
         let (_, list) = text.split_once("Lock Info:")?;
@@ -127,6 +132,11 @@ impl LocalState {
     /// # Errors
     /// [`TerraformError::Locked`] with the holder where it left a note; [`TerraformError::Io`].
     pub fn lock(path: &Path, operation: &str) -> Result<LocalLock, TerraformError> {
+        LocalState::lock_with(path, LockInfo::new(operation, path))
+    }
+
+    /// As [`LocalState::lock`], under a given ID.
+    pub fn lock_with(path: &Path, info: LockInfo) -> Result<LocalLock, TerraformError> {
         let mut table = table();
         let table = table.get_or_insert_default();
         let locked = || TerraformError::Locked {
@@ -173,7 +183,7 @@ impl LocalState {
                     path: path.to_owned(),
                     file,
                     identity: found,
-                    info: LockInfo::new(operation, path),
+                    info,
                 };
                 private::create_file(&lock_info_path(path))
                     .and_then(|note| {
