@@ -2,7 +2,8 @@
 //!
 //! A blob appears by one rename of a file that was synced, and the folder is synced before anyone is told: whatever
 //! dies when, a name in `blobs/` has all its bytes. What is there already is read and compared before it is trusted, so
-//! that putting a blob again mends a damaged copy.
+//! that putting a blob again mends a damaged copy. How a blob is kept, by itself or as a difference to another one, is
+//! the business of [`rollback_release::difference`].
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,20 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use rollback_release::difference::{self, LARGEST_BLOB, RawBlobs};
 use rollback_release::{BlobId, StoreError, StoredBlob};
 
 use crate::failure::of_file;
 use crate::format::{TEMPORARY, make_folder};
 
 const FOLDER: &str = "blobs";
-
-/// The most that one blob may have, in bytes before compression: far above any state, far below what takes a machine
-/// down when a damaged or hostile file claims to be larger.
-pub(crate) const LARGEST: u64 = 512 << 20;
-
-/// Measured with `cargo bench -p rollback-store-local` on a real state of 21 MB: level 3 takes as long as level 1 and
-/// leaves 1.4 % of it instead of 2.5 %; level 5 takes four times as long for the same size.
-const LEVEL: i32 = 3;
 
 /// How many files are written at once: each waits for the disk most of its time.
 const WRITERS: usize = 8;
@@ -51,7 +45,7 @@ impl BlobFolder {
         Ok(BlobFolder {
             folder,
             temporary,
-            largest: LARGEST,
+            largest: LARGEST_BLOB,
         })
     }
 
@@ -107,72 +101,98 @@ impl BlobFolder {
         written.sort_unstable();
         let ids: Vec<BlobId> = written.into_iter().map(|(_, id)| id).collect();
         // Also for what was there: whoever wrote it may have been killed before this.
-        let folders: BTreeSet<PathBuf> = ids
-            .iter()
-            .filter_map(|id| self.path(id).parent().map(Path::to_owned))
-            .collect();
-        for folder in &folders {
-            sync_folder(folder)?;
-        }
+        self.sync_folders(&ids)?;
         Ok(ids)
     }
 
+    /// As [`BlobFolder::put`] of one; what is kept may be the difference to the blobs that `like` stands on.
+    pub(crate) fn put_like(&self, bytes: &[u8], like: &BlobId) -> Result<BlobId, StoreError> {
+        let id = BlobId::of(bytes);
+        if self.has(&id)? || bytes.len() as u64 > self.largest {
+            return Ok(self.put(&[bytes])?[0]);
+        }
+        // A collection of garbage that goes on meanwhile leaves alone what is young.
+        let usable = match self.bases(like) {
+            Ok(bases) => self.make_young(like, &bases)?,
+            Err(StoreError::BlobMissing { .. } | StoreError::BlobCorrupt { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        let stored = if usable {
+            difference::encode_like(self, bytes, like)?
+        } else {
+            None
+        };
+        match stored {
+            Some(stored) => {
+                self.write_raw(&id, &stored)?;
+                self.sync_folders(&[id])?;
+            }
+            None => drop(self.put(&[bytes])?),
+        }
+        Ok(id)
+    }
+
+    /// What a blob stands on, nearest first.
+    pub(crate) fn bases(&self, id: &BlobId) -> Result<Vec<BlobId>, StoreError> {
+        difference::bases_of(id, &self.get_raw_start(id, difference::LONGEST_HEADER)?)
+    }
+
     fn write(&self, id: &BlobId, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.path(id);
-        match self.read(id) {
-            Ok(there) if there == bytes => return make_young(&path).map_err(|error| of_file("touch", &path, error)),
+        match self.get(id) {
+            // It may have been removed between the two: then it is written.
+            Ok(_) if self.make_young(id, &self.bases(id)?)? => return Ok(()),
             Ok(_) | Err(StoreError::BlobMissing { .. } | StoreError::BlobCorrupt { .. }) => {}
             Err(error) => return Err(error),
         }
+        let stored = difference::encode_whole(bytes).map_err(|error| of_file("write", &self.path(id), error))?;
+        self.write_raw(id, &stored)
+    }
+
+    /// The file is whole and synced when it appears; its folder is not synced yet.
+    fn write_raw(&self, id: &BlobId, stored: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(id);
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             make_folder(folder)?;
             sync_folder(&self.folder)?;
         }
         let write = || {
-            let compressed = zstd::bulk::compress(bytes, LEVEL)?;
             let mut file = tempfile::Builder::new().suffix(".zst").tempfile_in(&self.temporary)?;
-            file.write_all(&compressed)?;
+            file.write_all(stored)?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|error| error.error)
         };
         write().map(drop).map_err(|error| of_file("write", &path, error))
     }
 
-    pub(crate) fn get(&self, id: &BlobId) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.read(id)?;
-        if BlobId::of(&bytes) != *id {
-            let reason = format!("the content of {} has another hash", self.path(id).display());
-            return Err(StoreError::BlobCorrupt { id: *id, reason });
-        }
-        Ok(bytes)
+    fn sync_folders(&self, ids: &[BlobId]) -> Result<(), StoreError> {
+        let folders: BTreeSet<PathBuf> = ids
+            .iter()
+            .filter_map(|id| self.path(id).parent().map(Path::to_owned))
+            .collect();
+        folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 
-    /// What the file decompresses to, not yet compared with the address.
-    fn read(&self, id: &BlobId) -> Result<Vec<u8>, StoreError> {
-        let path = self.path(id);
-        let corrupt = |reason: String| StoreError::BlobCorrupt { id: *id, reason };
-        let compressed = match fs::read(&path) {
-            Ok(compressed) => compressed,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(StoreError::BlobMissing { id: *id }),
-            Err(error) => return Err(of_file("read", &path, error)),
-        };
-        // What the file claims is a hint for the allocation and no more.
-        let claimed = zstd::zstd_safe::get_frame_content_size(&compressed)
-            .ok()
-            .flatten()
-            .unwrap_or(0);
-        let mut bytes = Vec::with_capacity(usize::try_from(claimed.min(self.largest)).unwrap_or(0));
-        let decoder = zstd::Decoder::with_buffer(compressed.as_slice());
-        let read = decoder.and_then(|decoder| decoder.take(self.largest + 1).read_to_end(&mut bytes));
-        read.map_err(|error| corrupt(format!("{} cannot be decompressed: {error}", path.display())))?;
-        if bytes.len() as u64 > self.largest {
-            return Err(corrupt(format!(
-                "{} decompresses to more than {} bytes",
-                path.display(),
-                self.largest
-            )));
+    /// Makes a blob and what it stands on young, the bases first; `false` where one of them is gone.
+    fn make_young(&self, id: &BlobId, bases: &[BlobId]) -> Result<bool, StoreError> {
+        for id in bases.iter().rev().chain([id]) {
+            let path = self.path(id);
+            match make_young(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(of_file("touch", &path, error)),
+            }
         }
-        Ok(bytes)
+        Ok(true)
+    }
+
+    pub(crate) fn get(&self, id: &BlobId) -> Result<Vec<u8>, StoreError> {
+        difference::decode_at_most(self, id, self.largest).map_err(|error| match error {
+            StoreError::BlobCorrupt { id, reason } => StoreError::BlobCorrupt {
+                reason: format!("{}: {reason}", self.path(&id).display()),
+                id,
+            },
+            other => other,
+        })
     }
 
     pub(crate) fn has(&self, id: &BlobId) -> Result<bool, StoreError> {
@@ -235,6 +255,30 @@ impl BlobFolder {
         }
         found.truncate(limit);
         Ok(found)
+    }
+}
+
+impl RawBlobs for BlobFolder {
+    fn get_raw(&self, id: &BlobId) -> Result<Vec<u8>, StoreError> {
+        self.get_raw_start(id, usize::MAX)
+    }
+
+    fn get_raw_start(&self, id: &BlobId, length: usize) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(id);
+        let mut stored = Vec::new();
+        let read = File::open(&path).and_then(|mut file| {
+            if length == usize::MAX {
+                // The size of the file is the allocation.
+                file.read_to_end(&mut stored)
+            } else {
+                file.take(length as u64).read_to_end(&mut stored)
+            }
+        });
+        match read {
+            Ok(_) => Ok(stored),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::BlobMissing { id: *id }),
+            Err(error) => Err(of_file("read", &path, error)),
+        }
     }
 }
 
