@@ -284,6 +284,29 @@ fn it_works_from_a_folder_below_and_from_a_work_tree() {
     });
 }
 
+/// Without settings the only root module below is the stack, and it is the same one under another folder's name.
+#[test]
+fn a_root_module_below_is_found_and_known_under_its_new_name() {
+    scenario(|mut world| {
+        world.stack = "infra".to_owned();
+        let module = ("modules/m/main.tf", "");
+        let first = world.release(&[("infra/main.tf", &data("a", "one")), module]);
+        let state = world.live_bytes().unwrap();
+        world.stack = "deployment".to_owned();
+        std::fs::create_dir_all(world.stack_folder()).unwrap();
+        std::fs::write(world.state_path(), state).unwrap();
+        world.release(&[("deployment/main.tf", &data("a", "two"))]);
+        let plan = world.tool(&["plan", &first.commit, "--json"]).json();
+        assert_eq!(plan["stacks"][0]["name"], "infra", "{plan}");
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), first.objects);
+
+        // Two of them: somebody has to say which is meant.
+        world.put("other/main.tf", &data("b", "one"));
+        world.tool(&["snapshot"]).exits(2).says("infra-rollback init");
+    });
+}
+
 #[test]
 fn the_demo_tells_the_whole_story() {
     scenario(|world| {

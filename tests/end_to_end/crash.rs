@@ -4,6 +4,9 @@
 use std::sync::Mutex;
 
 use rollback_tests::{Chance, Release, World, data, forgotten, kill, moved, scale, scenario};
+use serde_json::Value;
+
+use crate::configurations::stacks_that_read;
 
 /// The number of entries in the journal of a whole run.
 struct Story {
@@ -121,6 +124,30 @@ fn after_each_entry() {
         let story = story(world);
         let points = (1..=story.entries).map(|entry| format!("after:{entry}")).collect();
         each(points, |point| crash_at(&story, point));
+    });
+}
+
+/// A stack that reads another one's outputs is planned and applied a second time: crashes from there on.
+#[test]
+fn after_each_entry_of_the_second_round() {
+    scenario(|world| {
+        let (world, first, before) = stacks_that_read(world, "${path.module}/../network/terraform.tfstate");
+        let whole = world.copy();
+        whole.tool(&["to", &first, "--auto-approve"]).exits(0);
+        let journal = whole.journal(&whole.last_run());
+        let is_reopened = |entry: &Value| entry["event"] == "reopened";
+        let second = journal.iter().position(is_reopened).expect("there is a second round");
+        let points = (second..=journal.len()).map(|entry| format!("after:{entry}")).collect();
+        each(points, |point| {
+            let world = world.copy();
+            crash(&world, &["to", &first, "--auto-approve"], point);
+            let resumed = world.tool(&["resume", "--auto-approve"]);
+            let over = world.runs()[0]["status"] == "completed";
+            assert!(over, "{point}: {resumed}");
+            assert_eq!(world.objects(), before, "{point}");
+            let input = world.state().attributes("terraform_data.a")["input"]["value"].clone();
+            assert_eq!(input, "one", "{point}");
+        });
     });
 }
 

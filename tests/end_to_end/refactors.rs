@@ -304,6 +304,21 @@ fn replaced_since_is_replaced_again_and_the_rest_kept() {
 }
 
 #[test]
+fn what_triggers_a_replacement_explains_it() {
+    scenario(|world| {
+        let text = |value: &str| {
+            data("a", value)
+                + "resource \"terraform_data\" \"b\" {\n  lifecycle {\n    replace_triggered_by = [terraform_data.a]\n  }\n}\n"
+        };
+        let first = world.release_of(&text("one"));
+        world.release_of(&text("two"));
+        world
+            .back_to_but(&first, &["terraform_data.b"], &[])
+            .says("replace_triggered_by");
+    });
+}
+
+#[test]
 fn let_go_since_comes_back_as_itself() {
     scenario(|world| {
         let first = world.release_of(&(data("a", "one") + &data("b", "two")));

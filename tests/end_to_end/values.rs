@@ -45,6 +45,33 @@ fn a_wrong_value_is_refused_too() {
     });
 }
 
+/// The value takes a way through a local, a module's input, `for_each` and an object that is as it was.
+#[test]
+fn a_value_that_takes_a_long_way_is_missed_and_named() {
+    scenario(|world| {
+        let module = |text: &str| {
+            format!(
+                "variable \"x\" {{}}\nresource \"terraform_data\" \"base\" {{\n  input = \"same\"\n}}\n\
+                 resource \"terraform_data\" \"a\" {{\n  for_each = var.x\n  input    = \"{text}-${{each.value}}-${{terraform_data.base.output}}\"\n}}\n"
+            )
+        };
+        let root = "variable \"v\" {\n  default = \"d\"\n}\nlocals {\n  w = \"w-${var.v}\"\n}\nmodule \"m\" {\n  source = \"./m\"\n  x      = { k = local.w }\n}\n";
+        let deploy = |text: &str| {
+            let files = [("main.tf", root), ("m/main.tf", &module(text))];
+            world.release_with(&files, &["-var", "v=given"])
+        };
+        let first = deploy("one");
+        deploy("two");
+        let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
+        refused.exits(3).says("variable `v`").says("--var");
+        world
+            .tool(&["to", &first.commit, "--auto-approve", "--var", "v=given"])
+            .exits(0);
+        assert_eq!(world.objects(), first.objects);
+        world.is_clean_at(&first.commit, &["-var", "v=given"]);
+    });
+}
+
 #[test]
 fn another_value_can_be_accepted_by_name() {
     scenario(|world| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rollback_engine::context::{Context, Given, Located, Place};
 use rollback_engine::error::{EngineError, Result};
 use rollback_inverse::Knowledge;
-use rollback_release::Store;
+use rollback_release::{Catalogue, Store};
 use rollback_store_local::LocalStore;
 use rollback_terraform::{Storages, Terraform};
 
@@ -29,6 +29,11 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
         &located.root,
         &home,
     )?;
+    let mut stacks = located.stacks;
+    if located.settings.stacks.is_empty() {
+        let catalogue = Catalogue::new(store.as_ref(), &located.project);
+        rollback_engine::context::keep_name(&mut stacks, &located.root, &catalogue)?;
+    }
     let mut knowledge = Knowledge::built_in();
     for file in &located.settings.knowledge.files {
         let path = located.root.join(file);
@@ -55,7 +60,7 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
         knowledge,
         terraform,
         storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
-        stacks: located.stacks,
+        stacks,
         actor: actor(),
         command: command_line(),
         given: given(variables, &folder)?,

@@ -22,6 +22,19 @@ pub struct Left {
     pub addresses: Vec<String>,
 }
 
+impl Left {
+    /// What a person is told of it; nothing where nothing is left.
+    pub fn warning(&self, stack: &str) -> Option<String> {
+        (self.changes > 0).then(|| {
+            format!(
+                "stack {stack}: a plan of the target's configuration still shows {} update(s) in place: {}",
+                self.changes,
+                self.addresses.join(", ")
+            )
+        })
+    }
+}
+
 /// Brings one stack to its target.
 ///
 /// # Errors
@@ -59,17 +72,19 @@ pub fn stack(
     verify(context, stack, work, plan, targets, journal)
 }
 
-/// Whether applying the plan would do anything: a state that was only rearranged needs no apply.
+/// Whether applying the plan would do anything: a state that was only rearranged needs no apply. What the refresh no
+/// longer finds leaves the state by applying, even where nothing else is to do.
 fn has_changes(plan: &Plan) -> bool {
-    plan.applyable.unwrap_or(true)
-        && (plan
-            .resource_changes
+    let changes = || {
+        plan.resource_changes
             .iter()
             .any(|change| !change.is_untouched() && !change.reads())
             || plan
                 .output_changes
                 .iter()
-                .any(|(_, change)| change.actions.iter().any(|action| action.as_str() != "no-op")))
+                .any(|(_, change)| change.actions.iter().any(|action| action.as_str() != "no-op"))
+    };
+    (plan.applyable.unwrap_or(true) && changes()) || plan.resource_drift.iter().any(ResourceChange::deletes)
 }
 
 /// Writes the joined state where the live one lies, if that is still the one that was planned from. True when something
@@ -254,24 +269,6 @@ fn not_applied(
         }
         Err(second) => Err(error.hint(second.message).kind(Kind::Halfway)),
     }
-}
-
-/// What a stack's target configuration would change now; nothing is applied.
-///
-/// # Errors
-/// Terraform cannot plan.
-pub fn look_again(context: &Context, stack: &Stack, prepared: &Prepared, targets: &[String]) -> Result<Vec<String>> {
-    let Some(work) = &prepared.work else {
-        return Ok(Vec::new());
-    };
-    crate::folder::copy_other_states(context, stack, &work.tree)?;
-    let plan = work.plan_what_is_left(context, stack, targets)?;
-    Ok(plan
-        .iter()
-        .flat_map(|plan| &plan.resource_changes)
-        .filter(|change| !change.is_untouched() && !change.reads())
-        .map(|change| change.address.clone())
-        .collect())
 }
 
 /// A plan of the target's configuration over what came out. What was in the approved plan, was applied without an error

@@ -11,6 +11,7 @@ use rollback_terraform::{Storages, Terraform};
 
 use crate::error::{EngineError, Result};
 use crate::observe::Observer;
+use crate::roots;
 use crate::secrets::Secrets;
 
 /// The project's settings file.
@@ -225,20 +226,44 @@ fn stack_of_folder(root: &Path, folder: &Path) -> Result<Stack> {
             let name = candidate
                 .file_name()
                 .map_or_else(|| "stack".to_owned(), |name| name.to_string_lossy().into_owned());
-            return Ok(Stack {
-                name,
-                dir,
-                workspace: None,
-                var_files: Vec::new(),
-                depends_on: Vec::new(),
-                variables: Vec::new(),
-            });
+            return Ok(plain_stack(name, dir));
         }
+    }
+    if let [(_, dir)] = roots::find(root).as_slice() {
+        let name = dir.rsplit('/').next().unwrap_or(dir).to_owned();
+        return Ok(plain_stack(name, dir.clone()));
     }
     Err(
         EngineError::usage(format!("there are no Terraform files in {}", folder.display()))
             .hint("go to the folder of the root module, or run `infra-rollback init` to write infra-rollback.toml"),
     )
+}
+
+fn plain_stack(name: String, dir: String) -> Stack {
+    Stack {
+        name,
+        dir,
+        workspace: None,
+        var_files: Vec::new(),
+        depends_on: Vec::new(),
+        variables: Vec::new(),
+    }
+}
+
+/// A stack that no settings name is called after its folder, and folders are renamed and cloned under other names: the
+/// name by which the newest release knows the same root module stays.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn keep_name(stacks: &mut [Stack], root: &Path, catalogue: &Catalogue<'_>) -> Result<()> {
+    let [stack] = stacks else { return Ok(()) };
+    let newest = catalogue.list(1)?.into_iter().next();
+    if let Some([known]) = newest.as_ref().map(|release| release.stacks.as_slice())
+        && (known.dir == stack.dir || !has_configuration(&root.join(&known.dir)))
+    {
+        stack.name.clone_from(&known.name);
+    }
+    Ok(())
 }
 
 fn choose(stacks: Vec<Stack>, names: &[String]) -> Result<Vec<Stack>> {

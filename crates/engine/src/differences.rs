@@ -2,12 +2,13 @@
 //! that no object or data source explains was given in a way that the release does not hold (`-var`, an environment
 //! variable, uncommitted files): applying it silently would not be a rollback.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
-use rollback_config::{Configuration, Expr, Module};
+use rollback_config::{Configuration, Expr, Module, Resource};
 use rollback_inverse::redact::Redactor;
 use rollback_state::{Address, InstanceId};
-use rollback_terraform::ResourceChange;
+use rollback_terraform::{Plan, ResourceChange};
 use serde_json::Value;
 
 use crate::reconcile::Input;
@@ -32,8 +33,13 @@ const NOT_ATTRIBUTES: &[&str] = &[
     "dynamic",
 ];
 
-/// The attributes that the target's configuration sets and whose planned value differs from the target's state.
-pub fn find(input: &Input<'_>, real: &ResourceChange) -> Vec<Difference> {
+/// The attributes that the target's configuration sets and whose planned value differs from the target's state. `moving`
+/// names the resources by way of which a value may differ, see [`moving`].
+pub fn find<F: FnOnce() -> BTreeSet<Object>>(
+    input: &Input<'_>,
+    real: &ResourceChange,
+    moving: &LazyCell<BTreeSet<Object>, F>,
+) -> Vec<Difference> {
     let (Some(target), Some(configuration)) = (input.target, input.target_config) else {
         return Vec::new();
     };
@@ -99,8 +105,9 @@ pub fn find(input: &Input<'_>, real: &ResourceChange) -> Vec<Difference> {
                 short(&input.redactor.mask_value(&[name], brings))
             )
         };
-        let sources = Sources::of(configuration, &module_path, expression);
-        let message = if sources.objects {
+        let sources = Sources::of(configuration, &module_path, resource, expression);
+        let by_objects = sources.data || sources.objects.iter().any(|object| moving.contains(object));
+        let message = if by_objects {
             format!("`{name}` differs from what the target had, by way of other objects{values}")
         } else if sources.variables.is_empty() {
             format!("`{name}` differs from what the target had, though its configuration names no variable{values}")
@@ -116,68 +123,139 @@ pub fn find(input: &Input<'_>, real: &ResourceChange) -> Vec<Difference> {
             )
         };
         found.push(Difference {
-            explained: sources.objects || sources.variables.is_empty(),
+            explained: by_objects || sources.variables.is_empty(),
             message,
         });
     }
     found
 }
 
-/// Where an expression takes its value from, followed through locals and module inputs.
+/// A resource of the configuration: its module's path, its type and name.
+type Object = (Vec<String>, String, String);
+
+/// Resources whose objects will not be what they were at the target, so that what is made of them may differ too.
+pub fn moving(input: &Input<'_>, plan: &Plan) -> BTreeSet<Object> {
+    let Some(target) = input.target else {
+        return BTreeSet::new();
+    };
+    let differs = |real: &ResourceChange, address: &Address| {
+        if contains_true(&real.change.after_unknown) || real.change.after.is_null() {
+            return true;
+        }
+        let id = InstanceId {
+            address: address.clone(),
+            deposed: None,
+        };
+        let Some(had) = target.instance(&id).map(|instance| instance.attributes(target)) else {
+            return true;
+        };
+        had.iter().any(|(name, want)| {
+            let brings = &real.change.after[name.as_str()];
+            !same(unwrap_dynamic(want, brings), brings)
+        })
+    };
+    plan.resource_changes
+        .iter()
+        .filter(|real| real.deposed.is_none() && real.is_managed())
+        .filter_map(|real| Some((real, real.address.parse::<Address>().ok()?)))
+        .filter(|(real, address)| differs(real, address))
+        .map(|(_, address)| {
+            let path = address.resource.module.config_path();
+            let path = path.iter().map(|name| (*name).to_owned()).collect();
+            (path, address.resource.kind.clone(), address.resource.name.clone())
+        })
+        .collect()
+}
+
+/// Where an expression takes its value from, followed through locals, module inputs and outputs, `each` and `count`.
 #[derive(Default)]
 struct Sources {
-    objects: bool,
+    /// Data sources, and what could not be followed.
+    data: bool,
+    objects: BTreeSet<Object>,
     variables: BTreeSet<String>,
 }
 
 impl Sources {
-    fn of(configuration: &Configuration, module: &[String], expression: &Expr) -> Self {
+    fn of(configuration: &Configuration, module: &[String], resource: &Resource, expression: &Expr) -> Self {
         let mut sources = Sources::default();
-        let mut seen = BTreeSet::new();
-        sources.follow(configuration, module, expression, &mut seen);
+        let mut way = Way {
+            configuration,
+            seen: BTreeSet::new(),
+        };
+        sources.follow(&mut way, module, resource.repetition_expression.as_ref(), expression);
         sources
     }
 
-    fn follow(
-        &mut self,
-        configuration: &Configuration,
-        path: &[String],
-        expression: &Expr,
-        seen: &mut BTreeSet<(Vec<String>, String)>,
-    ) {
+    /// `repeats` is what `each` and `count` come from where the expression stands.
+    fn follow(&mut self, way: &mut Way<'_>, path: &[String], repeats: Option<&Expr>, expression: &Expr) {
+        let configuration = way.configuration;
         let module: Option<&Module> = configuration.modules.get(path);
         for reference in &expression.references {
-            if !seen.insert((path.to_vec(), reference.clone())) {
-                continue;
-            }
             let mut parts = reference.split(['.', '[']);
             let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            // What stands behind `each` is another thing for each resource and module call.
+            if !matches!(first, "each" | "count") && !way.seen.insert((path.to_vec(), reference.clone())) {
+                continue;
+            }
             match first {
                 "var" => match path.split_last() {
                     None => {
                         self.variables.insert(second.to_owned());
                     }
                     Some((call, parent)) => {
-                        let input = configuration
+                        let call = configuration
                             .modules
                             .get(parent)
-                            .and_then(|module| module.calls.get(call))
-                            .and_then(|call| call.inputs.get(second));
-                        if let Some(input) = input {
-                            self.follow(configuration, parent, input, seen);
+                            .and_then(|module| module.calls.get(call));
+                        if let Some(call) = call
+                            && let Some(given) = call.inputs.get(second)
+                        {
+                            self.follow(way, parent, call.repetition_expression.as_ref(), given);
                         }
                     }
                 },
                 "local" => {
                     if let Some(local) = module.and_then(|module| module.locals.get(second)) {
-                        self.follow(configuration, path, local, seen);
+                        self.follow(way, path, None, local);
                     }
                 }
-                "each" | "count" | "path" | "terraform" | "self" => {}
-                _ => self.objects = true,
+                "each" | "count" => {
+                    // Its own expression cannot name it: one level, and no further.
+                    if let Some(repeats) = repeats {
+                        self.follow(way, path, None, repeats);
+                    }
+                }
+                "path" | "terraform" | "self" => {}
+                "module" => {
+                    let child: Vec<String> = path.iter().cloned().chain([second.to_owned()]).collect();
+                    let output = parts.next().unwrap_or_default();
+                    match configuration
+                        .modules
+                        .get(&child)
+                        .and_then(|module| module.outputs.get(output))
+                    {
+                        Some(output) => {
+                            if let Some(value) = &output.value {
+                                self.follow(way, &child, None, value);
+                            }
+                        }
+                        None => self.data = true,
+                    }
+                }
+                "data" => self.data = true,
+                kind => {
+                    self.objects.insert((path.to_vec(), kind.to_owned(), second.to_owned()));
+                }
             }
         }
     }
+}
+
+/// A way through a configuration that goes nowhere twice.
+struct Way<'c> {
+    configuration: &'c Configuration,
+    seen: BTreeSet<(Vec<String>, String)>,
 }
 
 /// Attributes of dynamic type lie in the state as `{"value":…,"type":…}` and in a plan as the value alone.

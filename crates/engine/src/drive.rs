@@ -52,6 +52,8 @@ pub enum Answer {
 pub trait Approver {
     /// Called once all stacks are prepared, before any guard speaks.
     fn show(&self, prepared: &[Prepared], refusals: &[Refusal]);
+    /// As [`Approver::show`], of a stack that has changes again now that those which it reads are back.
+    fn show_again(&self, prepared: &[Prepared], refusals: &[Refusal]);
     /// Asks for the yes that a refusal needs; true adds its address to the consent.
     fn consent(&self, refusal: &Refusal) -> bool;
     /// Whether that yes may still come, so that the run waits for it rather than ends.
@@ -87,6 +89,20 @@ pub struct StackOutcome {
     /// What it reads of another stack changed after it was verified.
     pub changed_again: bool,
     pub seconds: f64,
+}
+
+impl StackOutcome {
+    /// Of a stack that needed nothing so far.
+    pub(crate) fn new(stack: &str) -> Self {
+        StackOutcome {
+            stack: stack.to_owned(),
+            effects: 0,
+            verified: true,
+            changes_left: 0,
+            changed_again: false,
+            seconds: 0.0,
+        }
+    }
 }
 
 /// Rolls back to a revision.
@@ -355,14 +371,7 @@ impl Drive<'_> {
             let begun = Instant::now();
             let known = self.context.stack(&stack.stack)?.clone();
             let left = apply::stack(self.context, &known, stack, &self.run.targets, &mut self.journal)?;
-            if left.changes > 0 {
-                warnings.push(format!(
-                    "stack {}: a plan of the target's configuration still shows {} update(s) in place: {}",
-                    stack.stack,
-                    left.changes,
-                    left.addresses.join(", ")
-                ));
-            }
+            warnings.extend(left.warning(&stack.stack));
             self.journal.append(Event::StackDone {
                 stack: stack.stack.clone(),
             })?;
@@ -375,9 +384,7 @@ impl Drive<'_> {
                 seconds: begun.elapsed().as_secs_f64(),
             });
         }
-        if prepared.len() > 1 {
-            self.look_again(&prepared, &mut stacks, &mut warnings)?;
-        }
+        self.settle(target, &folder, approver, &mut stacks, &mut warnings)?;
         let at_target = stacks.iter().all(|stack| !stack.changed_again);
         self.record_result(target, &folder, at_target)?;
         warnings.extend(prepared.iter().flat_map(|stack| stack.reconciled.warnings.clone()));
@@ -394,40 +401,21 @@ impl Drive<'_> {
         })
     }
 
-    /// A stack goes back before those it depends on; what it reads of them may have changed by now.
-    fn look_again(
-        &self,
-        prepared: &[Prepared],
-        outcomes: &mut [StackOutcome],
-        warnings: &mut Vec<String>,
-    ) -> Result<()> {
-        for (stack, outcome) in prepared.iter().zip(outcomes) {
-            let known = self.context.stack(&stack.stack)?;
-            if known.depends_on.is_empty() {
-                continue;
-            }
-            let left = apply::look_again(self.context, known, stack, &self.run.targets)?;
-            if !left.is_empty() {
-                outcome.verified = false;
-                outcome.changes_left = left.len();
-                outcome.changed_again = true;
-                warnings.push(format!(
-                    "stack {}: now that what it depends on is back, it has changes again: {}; `infra-rollback to {}` once more \
-                     shows and applies them",
-                    stack.stack,
-                    left.join(", "),
-                    self.run.revision
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Lets every guard speak; what no one says yes to refuses the run.
     fn guard(&mut self, prepared: &[Prepared], approver: &dyn Approver) -> Result<()> {
         let open = open_refusals(prepared, &self.run.consent);
         self.context.observer.pause();
         approver.show(prepared, &open);
+        let left = self.without_consent(open, approver);
+        match left.is_empty() {
+            true => Ok(()),
+            false if approver.consent_may_come() => Err(refused(&left).kind(Kind::AwaitingApproval)),
+            false => Err(refused(&left)),
+        }
+    }
+
+    /// Asks for each refusal's own yes and keeps it with the run; what is left got none.
+    pub(crate) fn without_consent(&mut self, open: Vec<Refusal>, approver: &dyn Approver) -> Vec<Refusal> {
         let mut left = Vec::new();
         for refusal in open {
             if approver.consent(&refusal) {
@@ -439,14 +427,10 @@ impl Drive<'_> {
                 left.push(refusal);
             }
         }
-        match left.is_empty() {
-            true => Ok(()),
-            false if approver.consent_may_come() => Err(refused(&left).kind(Kind::AwaitingApproval)),
-            false => Err(refused(&left)),
-        }
+        left
     }
 
-    fn approve(&mut self, prepared: &[Prepared], digest: &str, approver: &dyn Approver) -> Result<()> {
+    pub(crate) fn approve(&mut self, prepared: &[Prepared], digest: &str, approver: &dyn Approver) -> Result<()> {
         match approver.approve(prepared, digest) {
             Answer::Yes { how } => self.journal.append(Event::Approved {
                 digest: digest.to_owned(),
@@ -580,7 +564,7 @@ pub fn digest_of(prepared: &[Prepared]) -> String {
     envelope::digest(&envelopes)
 }
 
-fn summary(prepared: &Prepared) -> String {
+pub(crate) fn summary(prepared: &Prepared) -> String {
     use std::collections::BTreeMap;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for item in &prepared.reconciled.items {

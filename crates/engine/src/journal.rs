@@ -90,6 +90,10 @@ pub enum Event {
     StackDone {
         stack: String,
     },
+    /// A stack that was done has changes again, now that those which it reads are back.
+    Reopened {
+        stack: String,
+    },
     ResultTaken {
         release: String,
     },
@@ -184,7 +188,13 @@ impl<'s> Journal<'s> {
     pub fn stack_done(&self, stack: &str) -> bool {
         self.entries
             .iter()
-            .any(|entry| matches!(&entry.event, Event::StackDone { stack: done } if done == stack))
+            .rev()
+            .find_map(|entry| match &entry.event {
+                Event::StackDone { stack: named } if named == stack => Some(true),
+                Event::Reopened { stack: named } if named == stack => Some(false),
+                _ => None,
+            })
+            .unwrap_or(false)
     }
 
     /// The last intent to write this stack's state, and whether it was seen to end.

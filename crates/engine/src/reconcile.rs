@@ -1,6 +1,7 @@
 //! Terraform's real plan held against the inverse plan: what will happen to each object, whether the inverse plan
 //! explains it, and what therefore needs a yes of its own.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_config::Configuration;
@@ -133,6 +134,7 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
         .map(|change| (change.address.as_str(), change))
         .collect();
 
+    let moving = LazyCell::new(|| differences::moving(input, plan));
     let vanished = vanished_providers(plan);
     for provider in &vanished {
         reconciled.warnings.push(format!(
@@ -142,7 +144,7 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
     for real in plan.resource_changes.iter().filter(|change| change.mode == "managed") {
         let place = (real.address.clone(), real.deposed.clone());
         let change = expected.remove(&place);
-        let differences = differences::find(input, real);
+        let differences = differences::find(input, real, &moving);
         let drift = drifted
             .get(real.address.as_str())
             .copied()
@@ -157,10 +159,21 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
         }
     }
     // What the joined state does by itself never shows in Terraform's plan.
-    for change in expected.into_values() {
+    for ((address, _), change) in expected {
         match change.fate {
             Fate::Forget => reconciled.items.push(item_of_inverse(change)),
             Fate::Move | Fate::Adopt if input.targets.is_empty() => reconciled.items.push(item_of_inverse(change)),
+            // Neither does what the refresh no longer finds and the target does not have.
+            Fate::Destroy if drifted.get(address.as_str()).is_some_and(|drift| drift.deletes()) => {
+                reconciled.items.push(Item {
+                    explained: !vanished.contains(drifted[address.as_str()].provider_name.as_str()),
+                    fate: Fate::Forget,
+                    actions: actions_of(Fate::Forget),
+                    reversibility: Reversibility::Lossless,
+                    reason: "it was added since and deleted outside of Terraform: only its record goes".to_owned(),
+                    ..item_of_inverse(change)
+                });
+            }
             _ => {}
         }
     }
@@ -322,7 +335,10 @@ fn item_of_real(
         ["forget"] => (Fate::Forget, matches!(predicted, Fate::Forget | Fate::Destroy)),
         _ if real.is_replace() => (
             Fate::Replace,
-            predicted == Fate::Replace || configuration_explains(input, real),
+            predicted == Fate::Replace
+                // The target's own replace_triggered_by asks for it; what triggers it has to be explained by itself.
+                || real.action_reason.as_deref() == Some("replace_by_triggers")
+                || configuration_explains(input, real),
         ),
         _ => (Fate::Update, false),
     };
@@ -413,6 +429,9 @@ fn reason_of_real(fate: Fate, real: &ResourceChange, deleted_outside: bool, chan
             "terraform would destroy it ({})",
             if why.is_empty() { "no reason given" } else { why }
         ),
+        Fate::Replace if why == "replace_by_triggers" => {
+            "what its replace_triggered_by names changes, and the target's configuration makes it anew then".to_owned()
+        }
         Fate::Replace => format!(
             "terraform cannot change it in place ({})",
             if why.is_empty() { "no reason given" } else { why }

@@ -108,6 +108,7 @@ fn describe(event: &Event) -> String {
         }
         Event::Verified { stack, changes_left } => format!("{stack}: verified, {changes_left} change(s) left"),
         Event::StackDone { stack } => format!("{stack}: done"),
+        Event::Reopened { stack } => format!("{stack}: what it reads of other stacks has changed, once more"),
         Event::ResultTaken { release } => format!("what came out is kept as release {release}"),
         Event::Stopped { why } => format!("stopped: {why}"),
         Event::Aborted { by } => format!("given up by {by}"),

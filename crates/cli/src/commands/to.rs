@@ -30,6 +30,12 @@ impl Approver for Person<'_> {
         *self.shown.borrow_mut() = Some(document::plan(prepared));
     }
 
+    fn show_again(&self, prepared: &[Prepared], refusals: &[Refusal]) {
+        self.output
+            .line("\nNow that those which it reads are back, this is left to do:");
+        plan_view::print(self.output, prepared, refusals);
+    }
+
     fn consent(&self, refusal: &Refusal) -> bool {
         if self.auto_approve || !self.output.can_ask() {
             return false;

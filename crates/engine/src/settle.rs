@@ -1,0 +1,169 @@
+//! Stacks that read each other's outputs. A stack goes back before those that it depends on, so that what it reads of
+//! them is not the target's yet when it is planned. Once all are back, those that read others are planned again, through
+//! the same guards and with a yes of its own, until a plan of the target's configuration is empty for all of them.
+
+use std::path::Path;
+use std::time::Instant;
+
+use rollback_repository::CommitId;
+use rollback_state::Mode;
+
+use crate::apply;
+use crate::context::Stack;
+use crate::drive::{Approver, Drive, StackOutcome, digest_of, summary};
+use crate::error::{Kind, Result};
+use crate::guard::open_refusals;
+use crate::journal::Event;
+use crate::live::Live;
+use crate::prepare::{Prepared, Request, prepare};
+use crate::target::Target;
+
+/// Data sources by which a stack reads another one's state.
+const READS_STATES: &[&str] = &["terraform_remote_state", "tfe_outputs"];
+
+impl Drive<'_> {
+    /// Looks at every stack that reads others once more and brings it to the target where that is still to be done. A
+    /// guard or a person that says no to it leaves it as it is: what was approved is done, and the rest is said.
+    ///
+    /// # Errors
+    /// Terraform cannot plan, or fails to apply.
+    pub(crate) fn settle(
+        &mut self,
+        target: &Target,
+        folder: &Path,
+        approver: &dyn Approver,
+        outcomes: &mut Vec<StackOutcome>,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        let context = self.context;
+        let stacks: Vec<&Stack> = context
+            .stacks
+            .iter()
+            .filter(|stack| self.run.stacks.iter().any(|part| part.stack == stack.name))
+            .collect();
+        if stacks.len() < 2 {
+            return Ok(());
+        }
+        // Those that others depend on come last in a rollback, and first here.
+        for (place, stack) in stacks.iter().rev().enumerate() {
+            if !self.others_changed(&stack.name) || !self.reads_others(stack)? {
+                continue;
+            }
+            let folder = folder.join(format!("settle-{place}")).join(&stack.name);
+            self.settle_one(target, stack, &folder, approver, outcomes, warnings)?;
+        }
+        Ok(())
+    }
+
+    fn others_changed(&self, stack: &str) -> bool {
+        self.journal
+            .entries()
+            .iter()
+            .any(|entry| matches!(&entry.event, Event::ApplyIntended { stack: other, .. } if other != stack))
+    }
+
+    fn reads_others(&self, stack: &Stack) -> Result<bool> {
+        if !stack.depends_on.is_empty() {
+            return Ok(true);
+        }
+        let live = Live::read(self.context, stack)?;
+        Ok(live.state().iter().flat_map(|state| state.instances()).any(|instance| {
+            instance.mode() == Mode::Data && READS_STATES.contains(&instance.address().resource.kind.as_str())
+        }))
+    }
+
+    fn settle_one(
+        &mut self,
+        target: &Target,
+        stack: &Stack,
+        folder: &Path,
+        approver: &dyn Approver,
+        outcomes: &mut Vec<StackOutcome>,
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        let context = self.context;
+        // What is deployed now is the target's own configuration.
+        let deployed: CommitId = target.commit_of(context, &stack.name)?;
+        let targets = self.run.targets.clone();
+        let request = Request {
+            stack,
+            target,
+            deployed: Some(&deployed),
+            targets: &targets,
+            folder: Some(folder),
+        };
+        let Some(prepared) = prepare(context, &request)? else {
+            return Ok(());
+        };
+        if prepared.reconciled.items.is_empty() {
+            return Ok(());
+        }
+        self.journal.append(Event::Reopened {
+            stack: stack.name.clone(),
+        })?;
+        let prepared = [prepared];
+        let left = match self.approve_again(&prepared, approver)? {
+            None => Some(apply::stack(context, stack, &prepared[0], &targets, &mut self.journal)?),
+            Some(why) => {
+                let addresses: Vec<&str> = prepared[0]
+                    .reconciled
+                    .items
+                    .iter()
+                    .map(|item| item.address.as_str())
+                    .collect();
+                warnings.push(format!(
+                    "stack {}: now that what it depends on is back, it has changes again: {} ({why}); `infra-rollback to {}` \
+                     once more shows and applies them",
+                    stack.name,
+                    addresses.join(", "),
+                    self.run.revision
+                ));
+                None
+            }
+        };
+        self.journal.append(Event::StackDone {
+            stack: stack.name.clone(),
+        })?;
+        if !outcomes.iter().any(|outcome| outcome.stack == stack.name) {
+            outcomes.push(StackOutcome::new(&stack.name));
+        }
+        for outcome in outcomes.iter_mut().filter(|outcome| outcome.stack == stack.name) {
+            outcome.seconds += begun.elapsed().as_secs_f64();
+            match &left {
+                Some(left) => {
+                    outcome.effects += prepared[0].reconciled.items.len();
+                    outcome.verified = left.changes == 0;
+                    outcome.changes_left = left.changes;
+                    warnings.extend(left.warning(&stack.name));
+                }
+                None => {
+                    outcome.verified = false;
+                    outcome.changes_left = prepared[0].reconciled.items.len();
+                    outcome.changed_again = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The yes to what was not in the plan that was approved; why not, where nobody gives it.
+    fn approve_again(&mut self, prepared: &[Prepared], approver: &dyn Approver) -> Result<Option<String>> {
+        self.journal.append(Event::Planned {
+            stack: prepared[0].stack.clone(),
+            summary: summary(&prepared[0]),
+            envelope: prepared[0].envelope.clone(),
+        })?;
+        self.context.observer.pause();
+        let open = open_refusals(prepared, &self.run.consent);
+        approver.show_again(prepared, &open);
+        if let Some(refusal) = self.without_consent(open, approver).first() {
+            return Ok(Some(format!("{}: {}", refusal.address, refusal.message)));
+        }
+        match self.approve(prepared, &digest_of(prepared), approver) {
+            Ok(()) => Ok(None),
+            Err(error) if matches!(error.kind, Kind::Refused | Kind::AwaitingApproval) => Ok(Some(error.message)),
+            Err(error) => Err(error),
+        }
+    }
+}
