@@ -24,7 +24,8 @@ pub struct Global {
     // Not global: `diff` has a --config of its own.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where releases are kept: a folder (default: the embedded store under $INFRA_ROLLBACK_HOME)
+    /// Where releases are kept: a folder, or `s3://BUCKET[/PREFIX][?table=NAME&region=…]` (default: the embedded store
+    /// under $INFRA_ROLLBACK_HOME)
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
     /// Only this stack; may be given several times
@@ -75,6 +76,9 @@ pub enum Command {
     /// Look into states: of a file, of any release, at any time
     #[command(subcommand)]
     State(StateCommand),
+    /// Make and look after the store itself
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Can this forward plan be rolled back? For CI, before the deploy
     Check(CheckArguments),
     /// Who works on which stack now
@@ -303,6 +307,16 @@ pub enum StateCommand {
     Blame {
         #[arg(value_name = "ADDRESS[.ATTRIBUTE]")]
         address: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Make the bucket and the table of the shared store where they are missing; what is there is left alone
+    Create {
+        /// Only say what is missing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, RunsCommand, StateCommand};
+use arguments::{Arguments, Command, RunsCommand, StateCommand, StoreCommand};
 use output::{Output, exit_code};
 use rollback_engine::error::Result;
 
@@ -106,6 +106,9 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
             .map(done),
             StateCommand::At { time } => commands::state::at(global, time, output).map(done),
             StateCommand::Blame { address } => commands::state::blame(global, address, output).map(done),
+        },
+        Command::Store(own) => match own {
+            StoreCommand::Create { dry_run } => commands::store::create(global, *dry_run, output).map(done),
         },
         Command::Check(own) => commands::check::run(own, output),
         Command::Locks => commands::runs::locks(global, output).map(done),

@@ -1,5 +1,6 @@
 //! From the command line's words to the engine's context: where the store is, who is asking, which terraform.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use rollback_engine::context::{Context, Given, Located, Place};
 use rollback_engine::error::{EngineError, Result};
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
+use rollback_store_aws::{AwsStore, Location};
 use rollback_store_local::LocalStore;
 use rollback_terraform::{Storages, Terraform};
 
@@ -23,12 +25,7 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
         stacks: &global.stacks,
     })?;
     let home = home()?;
-    let store = store(
-        global,
-        located.settings.store.as_ref().map(|store| store.url.as_str()),
-        &located.root,
-        &home,
-    )?;
+    let store = configured_place(global, &located)?.open()?;
     let mut stacks = located.stacks;
     if located.settings.stacks.is_empty() {
         let catalogue = Catalogue::new(store.as_ref(), &located.project);
@@ -104,27 +101,73 @@ pub fn home() -> Result<PathBuf> {
         })
 }
 
-fn store(global: &Global, configured: Option<&str>, root: &Path, home: &Path) -> Result<Arc<dyn Store>> {
-    let folder = match global.store.as_deref().or(configured) {
-        None => home.join("store"),
-        Some(url) => {
-            if let Some((scheme, rest)) = url.split_once("://") {
-                if scheme != "file" {
-                    return Err(
-                        EngineError::usage(format!("this build has no store for {scheme}:// URLs"))
-                            .hint("name a folder, such as file:///var/lib/infra-rollback"),
-                    );
-                }
-                PathBuf::from(rest)
-            } else if global.store.is_some() {
-                std::path::absolute(PathBuf::from(url))?
-            } else {
-                root.join(url)
-            }
+/// What a store's URL or folder means.
+pub enum StorePlace {
+    /// The embedded store in this folder.
+    Folder(PathBuf),
+    /// The shared store on S3 and DynamoDB.
+    Shared(Box<Location>),
+}
+
+impl StorePlace {
+    /// Reads `s3://…`, `file://…` or a folder, which is relative to `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<StorePlace> {
+        match text.split_once("://") {
+            None => Ok(StorePlace::Folder(base.join(text))),
+            Some(("file", rest)) => Ok(StorePlace::Folder(PathBuf::from(rest))),
+            Some(("s3", _)) => match Location::parse(text) {
+                Ok(location) => Ok(StorePlace::Shared(Box::new(location))),
+                Err(error) => Err(EngineError::usage(error.to_string()).hint(error.hint())),
+            },
+            Some((scheme, _)) => Err(EngineError::usage(format!("there is no store for {scheme}:// URLs"))
+                .hint("name a folder, such as file:///var/lib/infra-rollback, or s3://BUCKET[/PREFIX]")),
         }
-    };
-    let store = LocalStore::open(&folder)?;
-    Ok(Arc::new(store))
+    }
+
+    pub fn open(&self) -> Result<Arc<dyn Store>> {
+        Ok(match self {
+            StorePlace::Folder(folder) => Arc::new(LocalStore::open(folder)?),
+            StorePlace::Shared(location) => Arc::new(AwsStore::open(location)?),
+        })
+    }
+}
+
+impl fmt::Display for StorePlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorePlace::Folder(folder) => folder.display().fmt(formatter),
+            StorePlace::Shared(location) => location.place().fmt(formatter),
+        }
+    }
+}
+
+/// The store that a command works on where it needs no repository: `--store`, else what the project's configuration
+/// says, else the embedded one.
+pub fn store_place(global: &Global) -> Result<StorePlace> {
+    let folder = std::env::current_dir()?;
+    if let Some(text) = &global.store {
+        return StorePlace::parse(text, &folder);
+    }
+    let located = Located::find(&Place {
+        folder: &folder,
+        settings_file: global.config.as_deref(),
+        stacks: &[],
+    });
+    match located {
+        Ok(located) => configured_place(global, &located),
+        // Outside of a repository there is the embedded store, unless a configuration was named.
+        Err(_) if global.config.is_none() => Ok(StorePlace::Folder(home()?.join("store"))),
+        Err(error) => Err(error),
+    }
+}
+
+fn configured_place(global: &Global, located: &Located) -> Result<StorePlace> {
+    let configured = located.settings.store.as_ref().map(|store| store.url.as_str());
+    match (&global.store, configured) {
+        (Some(text), _) => StorePlace::parse(text, &std::env::current_dir()?),
+        (None, Some(url)) => StorePlace::parse(url, &located.root),
+        (None, None) => Ok(StorePlace::Folder(home()?.join("store"))),
+    }
 }
 
 /// Who it goes on record as: the CI's actor, else the user of this machine.

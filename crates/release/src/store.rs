@@ -402,6 +402,17 @@ pub enum StoreError {
     #[error("{place} is damaged: {reason}")]
     Damaged { place: String, reason: String },
 
+    /// A service behind the network said no, or said nothing.
+    #[error("cannot {action} {place}: {reason}")]
+    Remote {
+        action: String,
+        place: String,
+        reason: String,
+        hint: Option<String>,
+        /// Whether the same call may succeed a little later.
+        transient: bool,
+    },
+
     #[error("cannot {action} {place}")]
     Unavailable {
         action: String,
@@ -414,7 +425,11 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed a little later without anyone mending anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Busy { .. } | StoreError::Unavailable { .. })
+        match self {
+            StoreError::Busy { .. } | StoreError::Unavailable { .. } => true,
+            StoreError::Remote { transient, .. } => *transient,
+            _ => false,
+        }
     }
 
     /// What a person can do about it.
@@ -442,7 +457,7 @@ impl StoreError {
             }
             StoreError::Busy { .. } => "wait for the other infra-rollback to finish and repeat the command".to_owned(),
             StoreError::Damaged { .. } => "restore it from a copy; `infra-rollback doctor` tells more".to_owned(),
-            StoreError::Unavailable { hint, .. } => return hint.clone(),
+            StoreError::Remote { hint, .. } | StoreError::Unavailable { hint, .. } => return hint.clone(),
         })
     }
 }

@@ -11,4 +11,5 @@ pub mod releases;
 pub mod runs;
 pub mod snapshot;
 pub mod state;
+pub mod store;
 pub mod to;

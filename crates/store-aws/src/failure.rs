@@ -1,0 +1,250 @@
+//! From what AWS says to what a person understands: what happened, to what, and what to do next.
+//!
+//! Nothing of a request or a response's body gets into an error; the service's own message does, cut short.
+
+use std::error::Error;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use rollback_release::StoreError;
+
+use crate::location::Location;
+use crate::patience::{Failed, Verdict};
+
+/// A call as a person knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Call<'a> {
+    /// Completes "cannot …", such as `write`.
+    pub action: &'a str,
+    /// What it is done to, such as `s3://bucket/blobs/…`.
+    pub place: String,
+    /// The IAM action that allows it, such as `s3:PutObject`.
+    pub permission: &'static str,
+}
+
+/// The longest that a service's own words may be in an error.
+const LONGEST_MESSAGE: usize = 300;
+
+/// What the store says about a call that failed for good.
+pub(crate) fn of_call<E>(location: &Location, region: Option<&str>, call: &Call<'_>, failed: &Failed<E>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let reason = reason(&failed.error, failed.attempts);
+    if let Some(missing) = missing(location, &failed.error) {
+        return missing;
+    }
+    StoreError::Remote {
+        action: call.action.to_owned(),
+        place: call.place.clone(),
+        hint: hint(location, region, call, &failed.error),
+        transient: matches!(failed.verdict, Verdict::Unknown | Verdict::Refused),
+        reason,
+    }
+}
+
+/// A write that was refused, after an attempt of it whose answer was lost: it may have been done and overwritten since.
+pub(crate) fn unproven(call: &Call<'_>) -> StoreError {
+    StoreError::Remote {
+        action: call.action.to_owned(),
+        place: call.place.clone(),
+        reason:
+            "the answer of an earlier attempt was lost, and now its condition does not hold: nobody can tell whether \
+                 it was done"
+                .to_owned(),
+        hint: Some("repeat the command: it looks at what is there first".to_owned()),
+        transient: true,
+    }
+}
+
+/// The code and message of the service, or what kept us from it.
+fn reason<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E, HttpResponse>, attempts: u32) -> String {
+    let mut text = match error {
+        SdkError::ServiceError(service) => {
+            let (code, status) = (service.err().code(), service.raw().status().as_u16());
+            let mut text = match code {
+                Some(code) => format!("{code} (HTTP status {status})"),
+                None => format!("HTTP status {status}"),
+            };
+            if let Some(message) = service.err().message().filter(|message| !message.is_empty()) {
+                text.push_str(": ");
+                text.extend(message.chars().filter(|char| !char.is_control()).take(LONGEST_MESSAGE));
+            }
+            text
+        }
+        SdkError::TimeoutError(_) => "no answer came in time".to_owned(),
+        SdkError::ResponseError(_) => "the answer cannot be understood, or was cut off".to_owned(),
+        _ if without_credentials(error) => "there are no credentials for AWS, or they cannot be loaded".to_owned(),
+        other => chain(other),
+    };
+    if attempts > 1 {
+        text.push_str(&format!("; tried {attempts} times"));
+    }
+    text
+}
+
+/// Whether no credentials were found or they could not be loaded (SSO session over, profile missing, role refused).
+pub(crate) fn without_credentials<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = match error {
+        SdkError::DispatchFailure(failure) => failure.as_connector_error().and_then(|error| error.source()),
+        SdkError::ConstructionFailure(_) => error.source(),
+        _ => None,
+    };
+    while let Some(error) = next {
+        if error.is::<aws_credential_types::provider::error::CredentialsError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An error with its causes, each once.
+fn chain(error: &dyn Error) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let part = error.to_string();
+        if !text.ends_with(&part) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&part);
+        }
+        next = error.source();
+    }
+    text.chars().take(2 * LONGEST_MESSAGE).collect()
+}
+
+/// A bucket or table that is not there: there is no store yet.
+fn missing<E: ProvideErrorMetadata>(location: &Location, error: &SdkError<E, HttpResponse>) -> Option<StoreError> {
+    let SdkError::ServiceError(service) = error else {
+        return None;
+    };
+    let what = match service.err().code()? {
+        "NoSuchBucket" => format!("bucket {} does not exist", location.bucket),
+        "ResourceNotFoundException" => format!("table {} does not exist", location.table),
+        _ => return None,
+    };
+    Some(StoreError::Remote {
+        action: "use".to_owned(),
+        place: format!("the store {}", location.place()),
+        reason: what,
+        hint: Some(
+            "`infra-rollback store create` makes bucket and table; if they exist, they are in another region or \
+             account (?region=, ?profile= and ?table= of the store's URL)"
+                .to_owned(),
+        ),
+        transient: false,
+    })
+}
+
+fn hint<E: ProvideErrorMetadata + Error + 'static>(
+    location: &Location,
+    region: Option<&str>,
+    call: &Call<'_>,
+    error: &SdkError<E, HttpResponse>,
+) -> Option<String> {
+    if without_credentials(error) {
+        return Some(
+            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`; \
+             ?profile= in the store's URL names a profile"
+                .to_owned(),
+        );
+    }
+    let SdkError::ServiceError(service) = error else {
+        return Some(match location.access.endpoint.as_ref() {
+            Some(endpoint) => format!("is {endpoint} reachable from here, and is it the right endpoint?"),
+            None => "is the network up, and are the region and a proxy (HTTPS_PROXY) right?".to_owned(),
+        });
+    };
+    let status = service.raw().status().as_u16();
+    let elsewhere = service.raw().headers().get("x-amz-bucket-region");
+    Some(match service.err().code().unwrap_or_default() {
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => {
+            "the credentials have expired: log in again (`aws sso login`, or new session credentials)".to_owned()
+        }
+        "InvalidAccessKeyId" | "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidToken" => {
+            "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID, and whether they belong to \
+             this endpoint"
+                .to_owned()
+        }
+        "SignatureDoesNotMatch" | "InvalidSignatureException" => {
+            "the secret key does not fit the access key, or this machine's clock is wrong".to_owned()
+        }
+        "RequestTimeTooSkewed" => "this machine's clock is wrong: set it by NTP (`timedatectl set-ntp true`)".to_owned(),
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"
+            if elsewhere.is_some() =>
+        {
+            format!(
+                "the bucket lies in {}: say ?region={} in the store's URL",
+                elsewhere.unwrap_or_default(),
+                elsewhere.unwrap_or_default()
+            )
+        }
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            "the bucket lies in another region: say ?region= in the store's URL, or set AWS_REGION".to_owned()
+        }
+        code if status == 301 || (status == 400 && elsewhere.is_some_and(|there| Some(there) != region)) => {
+            match elsewhere {
+                Some(there) => format!("the bucket lies in {there}: say ?region={there} in the store's URL"),
+                None => format!("the bucket lies in another region ({code}): say ?region= in the store's URL"),
+            }
+        }
+        code if status == 403 || code.starts_with("AccessDenied") => {
+            format!(
+                "this needs {}: {}",
+                call.permission,
+                statement(location, region, &[call.permission])
+            )
+        }
+        "KMS.DisabledException" | "KMS.NotFoundException" | "KMS.KMSInvalidStateException" => {
+            "the KMS key of the bucket or of ?kms_key_id= cannot be used: look at its state and region".to_owned()
+        }
+        "InvalidObjectState" => "the object was moved to an archive: restore it, and exempt the store from the rule".to_owned(),
+        _ if crate::patience::verdict(error) == Verdict::Refused => {
+            "AWS is asked too often at the moment: wait a little and repeat the command".to_owned()
+        }
+        _ if status >= 500 => {
+            "the service has a failure: see https://health.aws.amazon.com/health/status and repeat the command".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// An IAM statement that allows these actions on the store's bucket, objects or table.
+pub fn statement(location: &Location, region: Option<&str>, actions: &[&str]) -> String {
+    let partition = match region {
+        Some(region) if region.starts_with("cn-") => "aws-cn",
+        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    let bucket = format!("arn:{partition}:s3:::{}", location.bucket);
+    let mut resources: Vec<String> = Vec::new();
+    for action in actions {
+        let resource = match action.split_once(':') {
+            Some(("dynamodb", _)) if location.table.starts_with("arn:") => location.table.clone(),
+            Some(("dynamodb", _)) => {
+                format!(
+                    "arn:{partition}:dynamodb:{}:*:table/{}",
+                    region.unwrap_or("*"),
+                    location.table
+                )
+            }
+            Some(("kms", _)) => location
+                .kms_key_id
+                .clone()
+                .filter(|key| key.starts_with("arn:"))
+                .unwrap_or("*".into()),
+            Some(("s3", name)) if name.contains("Object") || name.ends_with("MultipartUpload") => {
+                format!("{bucket}/{}", location.name("*"))
+            }
+            _ => bucket.clone(),
+        };
+        if !resources.contains(&resource) {
+            resources.push(resource);
+        }
+    }
+    serde_json::json!({ "Effect": "Allow", "Action": actions, "Resource": resources }).to_string()
+}

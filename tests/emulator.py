@@ -1,0 +1,28 @@
+"""The AWS emulator, one request at a time.
+
+moto (5.2.5) carries out DynamoDB's transactions without a lock, and takes a refused one back by putting the whole table
+back as it was, together with what others wrote meanwhile. AWS does neither, and what is built on conditional writes
+cannot be tested against that. Bodies are read before the turn is taken, so that no slow client holds the others up.
+"""
+
+import io
+import sys
+import threading
+
+from moto import server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+turn = threading.RLock()
+answer = DomainDispatcherApplication.__call__
+
+
+def answer_in_turn(self, environ, start_response):
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(length)))
+    with turn:
+        return answer(self, environ, start_response)
+
+
+DomainDispatcherApplication.__call__ = answer_in_turn
+server.main(sys.argv[1:])
