@@ -1,6 +1,7 @@
 //! What can be said on the command line. The doc comments are the help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -70,6 +71,10 @@ pub enum Command {
     Abort {
         #[arg(value_name = "RUN")]
         run: Option<String>,
+        #[command(flatten)]
+        waiting: WaitArguments,
+        #[command(flatten)]
+        vouching: VouchArguments,
     },
     /// The runs so far, or one of them with its journal
     Runs(RunsArguments),
@@ -81,8 +86,8 @@ pub enum Command {
     Store(StoreCommand),
     /// Can this forward plan be rolled back? For CI, before the deploy
     Check(CheckArguments),
-    /// Who works on which stack now
-    Locks,
+    /// Who works on which stack now, or take a lock away from somebody
+    Locks(LocksArguments),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
@@ -162,6 +167,57 @@ pub struct ConsentArguments {
     pub accept_change: Vec<String>,
 }
 
+/// For how long to wait for somebody's lock.
+#[derive(Clone, Debug, Args)]
+pub struct WaitArguments {
+    /// Wait this long for a stack that somebody has locked, such as `30s` or `5m`
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, hide_default_value = true)]
+    pub lock_timeout: Duration,
+}
+
+/// What a person knows and the program cannot see.
+#[derive(Clone, Debug, Args)]
+pub struct VouchArguments {
+    /// The process that held the run on another machine and its terraform are dead, and how you know; it goes on record
+    #[arg(long, value_name = "REASON")]
+    pub holder_is_dead: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no duration: `30s`, `5m` and `1h 30m` are"))?;
+    Duration::try_from(span).map_err(|_| format!("{text:?} is negative"))
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct LocksArguments {
+    #[command(subcommand)]
+    pub command: Option<LocksCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LocksCommand {
+    /// Take the lock of a stack away from its holder, who can write nothing more from then on
+    Release(ReleaseLockArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ReleaseLockArguments {
+    #[arg(value_name = "STACK")]
+    pub stack: String,
+    /// Why; it goes on record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Although its run applies and is not known to be dead
+    #[arg(long)]
+    pub force: bool,
+    /// Ask nothing
+    #[arg(long)]
+    pub yes: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// A commit, tag, branch, release name or `@{2 hours ago}`
@@ -212,6 +268,8 @@ pub struct ToArguments {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     #[command(flatten)]
+    pub waiting: WaitArguments,
+    #[command(flatten)]
     pub variables: VariableArguments,
 }
 
@@ -232,6 +290,8 @@ pub struct UndoArguments {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     #[command(flatten)]
+    pub waiting: WaitArguments,
+    #[command(flatten)]
     pub variables: VariableArguments,
 }
 
@@ -244,6 +304,10 @@ pub struct ResumeArguments {
     pub auto_approve: bool,
     #[command(flatten)]
     pub consent: ConsentArguments,
+    #[command(flatten)]
+    pub waiting: WaitArguments,
+    #[command(flatten)]
+    pub vouching: VouchArguments,
     #[command(flatten)]
     pub variables: VariableArguments,
 }
@@ -297,6 +361,8 @@ pub enum StateCommand {
         /// Why; it goes on record
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        #[command(flatten)]
+        waiting: WaitArguments,
     },
     /// The state as it was at a time, such as `2026-11-22T03:00:00Z` or `2 hours ago`
     At {

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, RunsCommand, StateCommand, StoreCommand};
+use arguments::{Arguments, Command, LocksCommand, RunsCommand, StateCommand, StoreCommand};
 use output::{Output, exit_code};
 use rollback_engine::error::Result;
+use session::locking;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -79,7 +80,9 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::To(own) => commands::to::run(global, own, output).map(done),
         Command::Undo(own) => commands::to::undo(global, own, output).map(done),
         Command::Resume(own) => commands::to::resume(global, own, output).map(done),
-        Command::Abort { run } => commands::runs::abort(global, run.as_deref(), output).map(done),
+        Command::Abort { run, waiting, vouching } => {
+            commands::runs::abort(global, run.as_deref(), &locking(waiting, Some(vouching)), output).map(done)
+        }
         Command::Runs(own) => match &own.command {
             None => commands::runs::list(global, own.limit, output).map(done),
             Some(RunsCommand::Show { run }) => commands::runs::show(global, run, output).map(done),
@@ -95,12 +98,14 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
                 auto_approve,
                 accept_orphans,
                 reason,
+                waiting,
             } => commands::state::restore(
                 global,
                 version,
                 *auto_approve,
                 *accept_orphans,
                 reason.as_deref(),
+                &locking(waiting, None),
                 output,
             )
             .map(done),
@@ -111,7 +116,10 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
             StoreCommand::Create { dry_run } => commands::store::create(global, *dry_run, output).map(done),
         },
         Command::Check(own) => commands::check::run(own, output),
-        Command::Locks => commands::runs::locks(global, output).map(done),
+        Command::Locks(own) => match &own.command {
+            None => commands::locks::list(global, output).map(done),
+            Some(LocksCommand::Release(own)) => commands::locks::release(global, own, output).map(done),
+        },
         Command::Completions { shell } => commands::help::completions(*shell, output).map(done),
         Command::Man => commands::help::man(output).map(done),
     }

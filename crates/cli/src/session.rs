@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rollback_engine::context::{Context, Given, Located, Place};
+use rollback_engine::context::{Context, Given, Located, Locking, Place};
 use rollback_engine::error::{EngineError, Result};
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
@@ -12,7 +12,7 @@ use rollback_store_aws::{AwsStore, Location};
 use rollback_store_local::LocalStore;
 use rollback_terraform::{Storages, Terraform};
 
-use crate::arguments::{Global, VariableArguments};
+use crate::arguments::{Global, VariableArguments, VouchArguments, WaitArguments};
 use crate::output::Output;
 use crate::watch::Watch;
 
@@ -61,6 +61,7 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
         actor: actor(),
         command: command_line(),
         given: given(variables, &folder)?,
+        locking: Locking::default(),
         secrets: output.secrets(),
         observer: Box::new(Watch::new(output)),
     })
@@ -86,6 +87,14 @@ pub fn open_for_run(
         context.stacks.retain(|stack| names.contains(&stack.name));
     }
     Ok(context)
+}
+
+/// How the command line asks for locks.
+pub fn locking(waiting: &WaitArguments, vouching: Option<&VouchArguments>) -> Locking {
+    Locking {
+        timeout: waiting.lock_timeout,
+        holder_is_dead: vouching.and_then(|vouching| vouching.holder_is_dead.clone()),
+    }
 }
 
 /// `$INFRA_ROLLBACK_HOME`, or the platform's data directory.

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::drive::{Approver, Drive, Outcome, remove_run_folder};
 use crate::error::{EngineError, Result};
 use crate::guard::lock_for;
-use crate::journal::{Event, Journal};
+use crate::journal::{Attempt, Event, Journal};
 use crate::run::{Consent, Purpose, Run, Runs, Status};
 use crate::target::Target;
 
@@ -33,7 +33,7 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         .hint("`infra-rollback to` starts a new one"));
     }
     check_selection(context, &run)?;
-    let _locks = lock_for(context, &run.id)?;
+    let locks = lock_for(context, &run.id)?;
     // What it holds is read again now that nobody else can change it.
     let (fresh, version) = runs
         .get(&run.id)?
@@ -49,8 +49,12 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
             run.consent.changes.push(address.clone());
         }
     }
+    if run.status.is_unfinished() {
+        locks.mark_applying()?;
+        run.status = Status::Applying;
+    }
     let target = target_of(context, &run)?;
-    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?.fenced(locks.fence());
     if !journal.has_effect() {
         // Nothing was done: what is deployed is found out anew, and kept anew, as for a run that starts now.
         run.stacks.clear();
@@ -62,14 +66,30 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         run,
         version,
         journal,
+        locks,
         started: Instant::now(),
         approval: None,
     };
     drive.journal.append(Event::Resumed {
         actor: context.actor.clone(),
+        attempt: Attempt::here(&drive.locks.fence()),
     })?;
+    drive.record_vouching()?;
     let result = drive.recover_all().and_then(|()| drive.go(&target, approver, true));
     drive.end(result)
+}
+
+impl Drive<'_> {
+    /// A person's word that the former holder is dead goes on record before anything relies on it.
+    fn record_vouching(&mut self) -> Result<()> {
+        let Some(reason) = self.context.locking.holder_is_dead.clone() else {
+            return Ok(());
+        };
+        self.journal.append(Event::HolderDeclaredDead {
+            by: self.context.actor.clone(),
+            reason,
+        })
+    }
 }
 
 /// The run to resume when none is named.
@@ -158,20 +178,32 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
         )));
     }
     check_selection(context, &run)?;
-    let _locks = lock_for(context, &run.id)?;
+    let locks = lock_for(context, &run.id)?;
     let (run, version) = runs
         .get(&run.id)?
         .ok_or_else(|| EngineError::failed(format!("run {} is gone", run.id)))?;
-    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    if run.status.is_over() {
+        return Err(EngineError::failed(format!(
+            "run {} is over ({})",
+            run.id,
+            run.status.as_str()
+        )));
+    }
+    if run.status.is_unfinished() {
+        locks.mark_applying()?;
+    }
+    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?.fenced(locks.fence());
     let mut drive = Drive {
         context,
         runs,
         run,
         version,
         journal,
+        locks,
         started: Instant::now(),
         approval: None,
     };
+    drive.record_vouching()?;
     drive.recover_all()?;
     drive.journal.append(Event::Aborted {
         by: context.actor.clone(),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rollback_config::project::{Project, StackSection};
 use rollback_inverse::Knowledge;
@@ -38,6 +39,16 @@ pub struct Given {
     pub files: Vec<PathBuf>,
 }
 
+/// How locks are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Locking {
+    /// For how long to wait for others.
+    pub timeout: Duration,
+    /// Why a person is sure that the former process of the run that is taken up again, which ran on another machine, and
+    /// the Terraform that it started are dead.
+    pub holder_is_dead: Option<String>,
+}
+
 /// Everything a command needs.
 pub struct Context {
     pub repository: Repository,
@@ -59,6 +70,7 @@ pub struct Context {
     /// The command line, for the record.
     pub command: String,
     pub given: Given,
+    pub locking: Locking,
     pub secrets: Arc<Secrets>,
     pub observer: Box<dyn Observer>,
 }

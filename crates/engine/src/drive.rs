@@ -15,7 +15,8 @@ use crate::context::Context;
 use crate::envelope::{self, Envelope};
 use crate::error::{EngineError, Kind, Result};
 use crate::guard::{lock_for, nobody_applies, nobody_stopped_halfway, open_refusals, refused};
-use crate::journal::{Event, Journal};
+use crate::journal::{Attempt, Event, Journal};
+use crate::lock::Locks;
 use crate::prepare::{Prepared, Request, prepare};
 use crate::reconcile::{Guard, Refusal};
 use crate::recover;
@@ -193,6 +194,7 @@ pub(crate) struct Drive<'c> {
     pub(crate) run: Run,
     pub(crate) version: Version,
     pub(crate) journal: Journal<'c>,
+    pub(crate) locks: Locks,
     pub(crate) started: Instant,
     /// To be used up when the run begins to apply.
     pub(crate) approval: Option<Sufficient>,
@@ -236,23 +238,25 @@ pub(crate) fn start(
         backup: None,
         result: None,
     };
-    let _locks = lock_for(context, &id)?;
+    let locks = lock_for(context, &id)?;
     let runs = Runs::new(context.store.as_ref(), &context.project);
     nobody_stopped_halfway(context, &runs, &run.purpose)?;
     nobody_applies(context)?;
-    let version = runs.create(&run)?;
-    let journal = Journal::open(context.store.as_ref(), &context.project, &id)?;
+    let version = runs.create(&run, &locks.fence())?;
+    let journal = Journal::open(context.store.as_ref(), &context.project, &id)?.fenced(locks.fence());
     let mut drive = Drive {
         context,
         runs,
         run,
         version,
         journal,
+        locks,
         started,
         approval: None,
     };
     drive.journal.append(Event::Started {
         command: context.command.clone(),
+        attempt: Attempt::here(&drive.locks.fence()),
     })?;
     let result = drive.go(target, approver, false);
     drive.end(result)
@@ -260,7 +264,7 @@ pub(crate) fn start(
 
 impl Drive<'_> {
     pub(crate) fn save(&mut self) -> Result<()> {
-        self.version = self.runs.update(&self.run, &self.version)?;
+        self.version = self.runs.update(&self.run, &self.version, &self.locks.fence())?;
         Ok(())
     }
 
@@ -358,11 +362,16 @@ impl Drive<'_> {
             self.approve(&prepared, &digest, approver)?;
         }
         self.back_up(&prepared)?;
+        // From here on nobody but this very run may take the locks over, however long we are silent.
+        self.locks.mark_applying()?;
         if !self.run.status.is_unfinished() {
             self.run.status = Status::Applying;
         }
         match self.approval.take() {
-            Some(approval) => self.version = self.runs.update_approved(&self.run, &self.version, &approval)?,
+            Some(approval) => {
+                let fence = self.locks.fence();
+                self.version = self.runs.update_approved(&self.run, &self.version, &approval, &fence)?;
+            }
             None => self.save()?,
         }
         let mut stacks = Vec::new();
@@ -471,6 +480,9 @@ impl Drive<'_> {
                 _ => Status::Failed,
             },
         };
+        if self.journal.is_fenced_out() {
+            return self.fenced_out(result);
+        }
         match &result {
             Ok(_) => self.journal.append(Event::Finished {
                 status: status.as_str().to_owned(),
@@ -487,7 +499,7 @@ impl Drive<'_> {
         if status == Status::Completed
             && let Purpose::Undo { run } = &self.run.purpose
         {
-            close_undone(self.context, &self.runs, run)?;
+            close_undone(self.context, &self.runs, run, &self.locks.fence())?;
         }
         if status.is_over() {
             remove_run_folder(self.context, &self.run.id);
@@ -512,6 +524,23 @@ impl Drive<'_> {
             }
             _ => error,
         })
+    }
+}
+
+impl Drive<'_> {
+    /// How it ends for a process that has lost its locks: nothing is written, and nothing of what it left is removed.
+    fn fenced_out(self, result: Result<Outcome>) -> Result<Outcome> {
+        let error = match result {
+            Err(error) => error,
+            Ok(_) => EngineError::new(Kind::Locked, "this run has lost its locks"),
+        };
+        if !self.journal.has_effect() {
+            return Err(error.hint("nothing was changed"));
+        }
+        let run = &self.run.id;
+        Err(error
+            .kind(Kind::Halfway)
+            .hint(format!("`infra-rollback runs show {run}` tells how far it came")))
     }
 }
 

@@ -1,15 +1,16 @@
 //! Who and what stands in the way of a run: other people's locks, runs that stopped halfway, refusals without a yes.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use rollback_terraform::LocalState;
 
 use crate::context::Context;
 use crate::error::{EngineError, Kind, Result};
 use crate::live::Live;
-use crate::lock::{Holder, Locks, Process, host_name};
+use crate::lock::{LEASE, Locks, Wanted};
 use crate::prepare::Prepared;
 use crate::reconcile::{Guard, Refusal};
-use crate::run::{Consent, Purpose, Runs};
+use crate::run::{Consent, Purpose, Runs, Status};
 
 /// A run that stopped halfway keeps its stacks until it is resumed, given up or undone.
 pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose: &Purpose) -> Result<()> {
@@ -20,12 +21,13 @@ pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose
             .iter()
             .find(|stack| other.selected.is_empty() || other.selected.contains(&stack.name));
         if let Some(stack) = shared.filter(|_| !undone) {
+            let how = match other.status {
+                Status::NeedsReconcile => "fell silent while it applied",
+                _ => "stopped halfway",
+            };
             return Err(EngineError::new(
                 Kind::Locked,
-                format!(
-                    "stack {}: run {} of {} stopped halfway",
-                    stack.name, other.id, other.actor
-                ),
+                format!("stack {}: run {} of {} {how}", stack.name, other.id, other.actor),
             )
             .hint(format!("`infra-rollback resume {}` finishes it", other.id))
             .hint(format!("`infra-rollback undo {}` goes back to before it", other.id))
@@ -50,18 +52,33 @@ pub(crate) fn nobody_applies(context: &Context) -> Result<()> {
 /// Takes the locks of the chosen stacks for a run.
 ///
 /// # Errors
-/// Somebody holds one of them.
-pub fn lock_for<'c>(context: &'c Context, run: &str) -> Result<Locks<'c>> {
+/// Somebody holds one of them, and does not let go in the time that the person wants to wait.
+pub fn lock_for(context: &Context, run: &str) -> Result<Locks> {
     let names: Vec<String> = context.stacks.iter().map(|stack| stack.name.clone()).collect();
-    let holder = Holder {
-        run: run.to_owned(),
-        actor: context.actor.clone(),
-        host: host_name(),
-        process: Process::this(),
-        since: Timestamp::now(),
-        command: context.command.clone(),
+    let wanted = Wanted {
+        run,
+        actor: &context.actor,
+        command: &context.command,
+        lease: lease(),
+        timeout: context.locking.timeout,
+        vouched: context.locking.holder_is_dead.is_some(),
     };
-    Locks::acquire(context.store.as_ref(), &context.project, &names, &holder)
+    Locks::acquire(&context.store, &context.project, &names, &wanted, &|stack, holder| {
+        context.observer.warning(&format!(
+            "waiting up to {} s for stack {stack}, locked by {}",
+            context.locking.timeout.as_secs(),
+            holder.describe()
+        ));
+    })
+}
+
+/// [`LEASE`]; in debug builds `INFRA_ROLLBACK_LEASE_MILLISECONDS` makes it shorter for tests.
+fn lease() -> Duration {
+    let shorter = std::env::var("INFRA_ROLLBACK_LEASE_MILLISECONDS")
+        .ok()
+        .filter(|_| cfg!(debug_assertions))
+        .and_then(|text| text.parse().ok());
+    shorter.map_or(LEASE, Duration::from_millis)
 }
 
 /// The refusals that the consent does not cover.

@@ -1,15 +1,19 @@
 //! The journal of a run: each intent is written before its effect, so that whoever comes after a crash knows
 //! what may have happened. Entries are only ever added.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use rollback_release::{Created, Store};
+use rollback_release::{Store, all_entries, keys};
 use rollback_terraform::{ChildRecord, LockInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 use crate::error::{EngineError, Result};
+use crate::fence::{Fence, Fenced};
+use crate::holder::Machine;
+use crate::lease::Token;
+use crate::lock::to_bytes;
 
 /// What was about to happen, or has happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,9 +21,26 @@ use crate::error::{EngineError, Result};
 pub enum Event {
     Started {
         command: String,
+        #[serde(default)]
+        attempt: Attempt,
     },
     Resumed {
         actor: String,
+        #[serde(default)]
+        attempt: Attempt,
+    },
+    /// A person vouches that the process that held the run, which cannot be seen from here, and its Terraform are dead.
+    HolderDeclaredDead {
+        by: String,
+        reason: String,
+    },
+    /// A person took the lock of a stack away from this run.
+    LockReleased {
+        stack: String,
+        by: String,
+        reason: String,
+        /// Against what could be seen: that is a word for the death of what it had started.
+        forced: bool,
     },
     /// A release of what was there before.
     BackupTaken {
@@ -108,6 +129,25 @@ pub enum Event {
     },
 }
 
+/// Where an attempt runs and what it may write: the machine of its process, and the fences that it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    #[serde(default)]
+    pub machine: Option<Machine>,
+    #[serde(default)]
+    pub fences: BTreeMap<String, Token>,
+}
+
+impl Attempt {
+    /// An attempt of this process.
+    pub fn here(fence: &Fence) -> Self {
+        Attempt {
+            machine: Some(Machine::this()),
+            fences: fence.tokens().map(|(stack, token)| (stack.to_owned(), token)).collect(),
+        }
+    }
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
@@ -117,38 +157,46 @@ pub struct Entry {
     pub event: Event,
 }
 
-/// A run's journal in a store, open for adding.
+/// A run's journal in a store.
 pub struct Journal<'s> {
-    store: &'s dyn Store,
+    project: &'s str,
     run: String,
-    prefix: String,
     entries: Vec<Entry>,
+    fence: Option<Fence>,
 }
 
 impl<'s> Journal<'s> {
-    /// Opens a run's journal and reads what it holds.
-    pub fn open(store: &'s dyn Store, project: &str, run: &str) -> Result<Self> {
-        let prefix = format!("projects/{project}/runs/{run}/journal/");
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let keys = store.list(&prefix, after.as_deref(), 1000)?;
-            let Some(last) = keys.last() else { break };
-            after = Some(last.clone());
-            for key in &keys {
-                let Some((bytes, _)) = store.get(key)? else { continue };
-                entries
-                    .push(serde_json::from_slice(&bytes).map_err(|error| {
-                        EngineError::failed(format!("journal entry {key} cannot be read: {error}"))
-                    })?);
-            }
+    /// Opens a run's journal and reads what it holds; to add to it takes a fence, see [`Journal::fenced`].
+    pub fn open(store: &dyn Store, project: &'s str, run: &str) -> Result<Self> {
+        let read = |prefix: String| -> Result<Vec<Entry>> {
+            all_entries(store, &prefix)?
+                .iter()
+                .map(|entry| {
+                    serde_json::from_slice(&entry.value).map_err(|error| {
+                        EngineError::failed(format!("journal entry {} cannot be read: {error}", entry.key))
+                    })
+                })
+                .collect()
+        };
+        let mut entries = read(keys::journal(project, run))?;
+        if entries.first().is_none_or(|first| first.sequence != 1) {
+            let mut former = read(keys::former_journal(project, run))?;
+            former.append(&mut entries);
+            entries = former;
         }
         Ok(Journal {
-            store,
+            project,
             run: run.to_owned(),
-            prefix,
             entries,
+            fence: None,
         })
+    }
+
+    /// Open for adding, as long as the fence is that of the run's stacks.
+    #[must_use]
+    pub fn fenced(mut self, fence: Fence) -> Self {
+        self.fence = Some(fence);
+        self
     }
 
     /// The run's id.
@@ -160,20 +208,36 @@ impl<'s> Journal<'s> {
         &self.entries
     }
 
-    /// Adds one entry; when it returns, the entry is durable. Fails when another process has written in this
-    /// run's journal meanwhile: then that process drives the run and this one must stop.
-    pub fn append(&mut self, event: Event) -> Result<()> {
-        let sequence = self.entries.last().map_or(1, |entry| entry.sequence + 1);
-        crash_point("before", sequence);
-        let entry = Entry {
-            sequence,
+    /// Whether this process was seen to have lost its locks: it may write nothing more.
+    pub fn is_fenced_out(&self) -> bool {
+        self.fence.as_ref().is_some_and(Fence::is_lost)
+    }
+
+    /// The entry that comes next, as it would be written now.
+    pub(crate) fn next(&self, event: Event) -> Entry {
+        Entry {
+            sequence: self.entries.last().map_or(1, |entry| entry.sequence + 1),
             at: Timestamp::now(),
             event,
-        };
-        let bytes = serde_json::to_vec(&entry).map_err(|error| EngineError::failed(error.to_string()))?;
-        match self.store.create(&format!("{}{sequence:08}", self.prefix), &bytes)? {
-            Created::Yes(_) => {}
-            Created::Exists => {
+        }
+    }
+
+    /// Adds one entry; when it returns, the entry is durable.
+    ///
+    /// # Errors
+    /// Somebody else has the lock of one of the run's stacks, or has written in its journal: this process must stop.
+    pub fn append(&mut self, event: Event) -> Result<()> {
+        let fence = self
+            .fence
+            .as_ref()
+            .ok_or_else(|| EngineError::failed(format!("the journal of run {} is open for reading", self.run)))?;
+        let entry = self.next(event);
+        let sequence = entry.sequence;
+        crash_point("before", sequence);
+        let key = keys::journal_step(self.project, &self.run, sequence);
+        match fence.create(&key, &to_bytes(&entry)?)? {
+            Fenced::Yes(_) => {}
+            Fenced::Conflict(_) => {
                 return Err(
                     EngineError::failed("another process is driving this run").hint("`infra-rollback locks` says who")
                 );
@@ -232,6 +296,30 @@ impl<'s> Journal<'s> {
             }
         }
         open
+    }
+
+    /// The machine on which that process was started; `None` where nobody wrote it down, or a person has vouched since
+    /// that it is dead.
+    pub fn machine_of_open_child(&self, stack: &str) -> Option<&Machine> {
+        let started = self
+            .entries
+            .iter()
+            .rposition(|entry| matches!(&entry.event, Event::ApplyStarted { stack: named, .. } if named == stack))?;
+        let vouched = self.entries[started..].iter().any(|entry| match &entry.event {
+            Event::HolderDeclaredDead { .. } => true,
+            Event::LockReleased {
+                stack: named, forced, ..
+            } => *forced && named == stack,
+            _ => false,
+        });
+        let machine = self.entries[..started]
+            .iter()
+            .rev()
+            .find_map(|entry| match &entry.event {
+                Event::Started { attempt, .. } | Event::Resumed { attempt, .. } => Some(attempt.machine.as_ref()),
+                _ => None,
+            });
+        machine.flatten().filter(|_| !vouched)
     }
 
     /// The folder in which Terraform was last to apply on this stack.

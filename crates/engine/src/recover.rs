@@ -24,6 +24,21 @@ use crate::writing;
 /// A state that a person has to look at.
 pub fn stack(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Result<()> {
     if let Some(child) = journal.open_child(&stack.name).cloned() {
+        if let Some(machine) = journal
+            .machine_of_open_child(&stack.name)
+            .filter(|machine| !machine.is_this())
+        {
+            return Err(EngineError::new(
+                Kind::Locked,
+                format!(
+                    "stack {}: terraform (process {}) was started on {} and nobody saw it end; from here it cannot be seen \
+                     whether it still works",
+                    stack.name, child.pid, machine.host
+                ),
+            )
+            .hint(format!("resume or abort the run on {}", machine.host))
+            .hint("or make sure that it is dead and say so: --holder-is-dead REASON; it goes on record"));
+        }
         if child.is_alive() {
             context.observer.stage(&stack.name, Stage::WaitingForTerraform);
             context.observer.warning(&format!(

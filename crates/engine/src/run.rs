@@ -1,11 +1,13 @@
 //! A run: one rollback, as it is kept in the store.
 
 use jiff::Timestamp;
-use rollback_release::{Created, Operation, Replaced, Store, Transacted, Version};
+use rollback_release::{Operation, Store, Transacted, Version, all_entries, all_keys, keys};
 use serde::{Deserialize, Serialize};
 
 use crate::approval::Sufficient;
 use crate::error::{EngineError, Result};
+use crate::fence::{Fence, Fenced};
+use crate::lock::to_bytes;
 
 /// What a run is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub enum Status {
     Applying,
     /// Stopped with effects done; `resume` goes on.
     Halfway,
+    /// Its process fell silent while it applied, and was seen to be silent for a whole lease. Whether it and its
+    /// Terraform are dead has to be found out; then `resume` goes on.
+    NeedsReconcile,
     Completed,
     /// Ended without an effect.
     Failed,
@@ -51,7 +56,7 @@ impl Status {
 
     /// Whether effects may have happened, so that only `resume` or `abort` may touch the stacks.
     pub fn is_unfinished(self) -> bool {
-        matches!(self, Status::Applying | Status::Halfway)
+        matches!(self, Status::Applying | Status::Halfway | Status::NeedsReconcile)
     }
 
     pub fn as_str(self) -> &'static str {
@@ -60,6 +65,7 @@ impl Status {
             Status::AwaitingApproval => "awaiting-approval",
             Status::Applying => "applying",
             Status::Halfway => "halfway",
+            Status::NeedsReconcile => "needs-reconcile",
             Status::Completed => "completed",
             Status::Failed => "failed",
             Status::Refused => "refused",
@@ -134,89 +140,103 @@ impl<'s> Runs<'s> {
     }
 
     fn key(&self, id: &str) -> String {
-        format!("projects/{}/runs/{id}/record", self.project)
+        keys::run_record(self.project, id)
     }
 
-    /// Writes a new run's record; it is an error for it to exist.
-    pub fn create(&self, run: &Run) -> Result<Version> {
-        let bytes = serde_json::to_vec(run).map_err(|error| EngineError::failed(error.to_string()))?;
-        match self.store.create(&self.key(&run.id), &bytes)? {
-            Created::Yes(version) => Ok(version),
-            Created::Exists => Err(EngineError::failed(format!("run {} exists already", run.id))),
+    /// Writes a new run's record under its fence; it is an error for it to exist.
+    pub fn create(&self, run: &Run, fence: &Fence) -> Result<Version> {
+        match fence.create(&self.key(&run.id), &to_bytes(run)?)? {
+            Fenced::Yes(version) => Ok(version),
+            Fenced::Conflict(_) => Err(EngineError::failed(format!("run {} exists already", run.id))),
         }
     }
 
-    /// Replaces a run's record if nobody else has meanwhile.
-    pub fn update(&self, run: &Run, expected: &Version) -> Result<Version> {
-        let bytes = serde_json::to_vec(run).map_err(|error| EngineError::failed(error.to_string()))?;
-        match self.store.replace(&self.key(&run.id), expected, &bytes)? {
-            Replaced::Yes(version) => Ok(version),
-            Replaced::Changed => Err(EngineError::failed(format!(
-                "the record of run {} was changed by somebody else meanwhile",
-                run.id
-            ))
-            .hint("look at it with `infra-rollback runs show`, then try again")),
+    /// Replaces a run's record if nobody else has meanwhile, under the fence of the run that does it.
+    pub fn update(&self, run: &Run, expected: &Version, fence: &Fence) -> Result<Version> {
+        let key = self.key(&run.id);
+        let bytes = to_bytes(run)?;
+        let mut expected = expected.clone();
+        loop {
+            let found = match fence.replace(&key, &expected, &bytes)? {
+                Fenced::Yes(version) => return Ok(version),
+                Fenced::Conflict(found) => found,
+            };
+            match found {
+                // Somebody who waited for us took note of our silence. The fence is ours: we are awake, and go on.
+                Some((found, version)) if status_of(&found) == Some(Status::NeedsReconcile) => expected = version,
+                _ => {
+                    return Err(EngineError::failed(format!(
+                        "the record of run {} was changed by somebody else meanwhile",
+                        run.id
+                    ))
+                    .hint("look at it with `infra-rollback runs show`, then try again"));
+                }
+            }
         }
     }
 
     /// As [`Runs::update`], together with the use of an approval: both or neither.
-    pub fn update_approved(&self, run: &Run, expected: &Version, approval: &Sufficient) -> Result<Version> {
-        let bytes = serde_json::to_vec(run).map_err(|error| EngineError::failed(error.to_string()))?;
-        let operations = [
-            Operation::Replace {
-                key: &self.key(&run.id),
-                expected,
-                value: &bytes,
-            },
-            approval.consume(),
-        ];
-        match self.store.transact(&operations)? {
-            Transacted::Yes(versions) => Ok(versions[0].clone()),
-            Transacted::Refused { .. } => Err(EngineError::refused(format!(
+    pub fn update_approved(
+        &self,
+        run: &Run,
+        expected: &Version,
+        approval: &Sufficient,
+        fence: &Fence,
+    ) -> Result<Version> {
+        let bytes = to_bytes(run)?;
+        let key = self.key(&run.id);
+        match fence.replace_together(&key, expected, &bytes, approval.consume())? {
+            Fenced::Yes(version) => Ok(version),
+            Fenced::Conflict(_) => Err(EngineError::refused(format!(
                 "run {}: its approval was used or changed meanwhile; nothing was changed",
                 run.id
             ))),
         }
     }
 
+    /// Notes that a run's holder has fallen silent, if its lock still stands still and its record is as it was seen.
+    pub(crate) fn mark_needs_reconcile(
+        &self,
+        mut run: Run,
+        version: &Version,
+        lock_key: &str,
+        lock_version: &Version,
+    ) -> Result<()> {
+        if run.status != Status::Applying {
+            return Ok(());
+        }
+        run.status = Status::NeedsReconcile;
+        let bytes = to_bytes(&run)?;
+        // Refused: something moved meanwhile, and then it is not silent.
+        let _: Transacted = self.store.transact(&[
+            Operation::Check {
+                key: lock_key,
+                expected: lock_version,
+            },
+            Operation::Replace {
+                key: &self.key(&run.id),
+                expected: version,
+                value: &bytes,
+            },
+        ])?;
+        Ok(())
+    }
+
     pub fn get(&self, id: &str) -> Result<Option<(Run, Version)>> {
         let Some((bytes, version)) = self.store.get(&self.key(id))? else {
             return Ok(None);
         };
-        let run: Run = serde_json::from_slice(&bytes).map_err(|error| {
-            EngineError::failed(format!("the record of run {id} cannot be read: {error}"))
-                .hint("a newer infra-rollback may have written it")
-        })?;
-        if run.format > 1 {
-            return Err(
-                EngineError::failed(format!("run {id} was written by a newer infra-rollback"))
-                    .hint("update infra-rollback on this machine"),
-            );
-        }
-        Ok(Some((run, version)))
-    }
-
-    /// All ids, oldest first.
-    pub fn ids(&self) -> Result<Vec<String>> {
-        let prefix = format!("projects/{}/runs/", self.project);
-        let mut ids = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let keys = self.store.list(&prefix, after.as_deref(), 1000)?;
-            let Some(last) = keys.last() else { break };
-            after = Some(last.clone());
-            ids.extend(
-                keys.iter()
-                    .filter_map(|key| key.strip_prefix(&prefix)?.strip_suffix("/record"))
-                    .map(str::to_owned),
-            );
-        }
-        Ok(ids)
+        Ok(Some((parse(id, &bytes)?, version)))
     }
 
     /// The run that a person named by its id or the beginning of it.
     pub fn find(&self, text: &str) -> Result<(Run, Version)> {
-        let hits: Vec<String> = self.ids()?.into_iter().filter(|id| id.starts_with(text)).collect();
+        let prefix = keys::runs(self.project);
+        let hits: Vec<String> = all_keys(self.store, &format!("{prefix}{}", keys::segment(text)))?
+            .iter()
+            .filter_map(|key| key.strip_prefix(&prefix)?.strip_suffix("/record"))
+            .map(str::to_owned)
+            .collect();
         match hits.as_slice() {
             [one] => Ok(self
                 .get(one)?
@@ -231,9 +251,16 @@ impl<'s> Runs<'s> {
 
     /// Newest first.
     pub fn all(&self) -> Result<Vec<(Run, Version)>> {
+        let prefix = keys::runs(self.project);
         let mut runs = Vec::new();
-        for id in self.ids()?.into_iter().rev() {
-            runs.extend(self.get(&id)?);
+        for entry in all_entries(self.store, &prefix)?.into_iter().rev() {
+            if let Some(id) = entry
+                .key
+                .strip_prefix(&prefix)
+                .and_then(|rest| rest.strip_suffix("/record"))
+            {
+                runs.push((parse(id, &entry.value)?, entry.version));
+            }
         }
         Ok(runs)
     }
@@ -246,4 +273,22 @@ impl<'s> Runs<'s> {
             .filter(|(run, _)| run.status.is_unfinished())
             .collect())
     }
+}
+
+fn parse(id: &str, bytes: &[u8]) -> Result<Run> {
+    let run: Run = serde_json::from_slice(bytes).map_err(|error| {
+        EngineError::failed(format!("the record of run {id} cannot be read: {error}"))
+            .hint("a newer infra-rollback may have written it")
+    })?;
+    if run.format > 1 {
+        return Err(
+            EngineError::failed(format!("run {id} was written by a newer infra-rollback"))
+                .hint("update infra-rollback on this machine"),
+        );
+    }
+    Ok(run)
+}
+
+fn status_of(bytes: &[u8]) -> Option<Status> {
+    serde_json::from_slice(bytes).ok().map(|run: Run| run.status)
 }

@@ -5,6 +5,7 @@ use rollback_release::ReleaseId;
 use crate::context::Context;
 use crate::drive::{Approver, Options, Outcome, remove_run_folder, start};
 use crate::error::{EngineError, Result};
+use crate::fence::Fence;
 use crate::journal::Journal;
 use crate::run::{Purpose, Run, Runs, Status};
 use crate::target::Target;
@@ -67,7 +68,7 @@ pub(crate) fn last_to_undo(context: &Context, runs: &Runs<'_>) -> Result<Run> {
 }
 
 /// A run that was undone is over: nobody may resume it later.
-pub(crate) fn close_undone(context: &Context, runs: &Runs<'_>, undone: &str) -> Result<()> {
+pub(crate) fn close_undone(context: &Context, runs: &Runs<'_>, undone: &str, fence: &Fence) -> Result<()> {
     let Some((mut run, version)) = runs.get(undone)? else {
         return Ok(());
     };
@@ -76,7 +77,7 @@ pub(crate) fn close_undone(context: &Context, runs: &Runs<'_>, undone: &str) -> 
     }
     run.status = Status::Aborted;
     run.ended_at = Some(Timestamp::now());
-    runs.update(&run, &version)?;
+    runs.update(&run, &version, fence)?;
     remove_run_folder(context, undone);
     Ok(())
 }

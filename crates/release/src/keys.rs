@@ -6,13 +6,15 @@
 //! | `projects/<project>/releases/<uuid v7>` | a release's manifest |
 //! | `projects/<project>/marks/<uuid v7>` | reserved: what people say about a release later (pinned, bad, …) |
 //! | `projects/<project>/runs/<uuid v7>/record` | a run |
-//! | `projects/<project>/runs/<uuid v7>/journal/<%08d>` | its journal |
 //! | `projects/<project>/runs/<uuid v7>/approvals/<digest>` | who said yes to a plan of it |
 //! | `projects/<project>/states/<stack>/<workspace>/head` | which state is current, and who holds it: [`crate::States`] |
 //! | `projects/<project>/states/<stack>/<workspace>/versions/<%012d>` | every state that was written |
 //! | `projects/<project>/audit/<%012d>` | the audit log |
 //! | `projects/<project>/tokens/<id>` | an API token, hashed |
-//! | `projects/<project>/locks/<stack>` | the lock and fencing counter of a stack |
+//! | `projects/<project>/journals/<uuid v7>/<%08d>` | its journal; format 1 had it at `runs/<uuid v7>/journal/<%08d>` |
+//! | `projects/<project>/locks/<stack>` | who works on a stack |
+//! | `projects/<project>/fences/<stack>` | a counter that rises with each taking of the stack's lock and is never removed |
+//! | `projects/<project>/lock-releases/<uuid v7>` | who took a lock away from somebody, and why |
 
 use crate::{ReleaseId, StoreError};
 
@@ -120,11 +122,16 @@ pub fn run_record(project: &str, run: &str) -> String {
 
 /// What the keys of a run's journal begin with.
 pub fn journal(project: &str, run: &str) -> String {
+    in_project(project, &format!("journals/{}/", segment(run)))
+}
+
+/// Where journals were kept before they had a place of their own: listing the runs read them all.
+pub fn former_journal(project: &str, run: &str) -> String {
     in_project(project, &format!("runs/{}/journal/", segment(run)))
 }
 
 /// Eight digits, so that the order of bytes is the order of steps.
-pub fn journal_step(project: &str, run: &str, number: u32) -> String {
+pub fn journal_step(project: &str, run: &str, number: u64) -> String {
     format!("{}{number:08}", journal(project, run))
 }
 
@@ -168,6 +175,16 @@ pub fn tokens(project: &str) -> String {
 
 pub fn token(project: &str, id: &str) -> String {
     format!("{}{}", tokens(project), segment(id))
+}
+
+/// The fencing counter of a stack.
+pub fn fence(project: &str, stack: &str) -> String {
+    in_project(project, &format!("fences/{}", segment(stack)))
+}
+
+/// The record of a lock that was taken away from its holder.
+pub fn lock_release(project: &str, id: &str) -> String {
+    in_project(project, &format!("lock-releases/{}", segment(id)))
 }
 
 pub fn lock(project: &str, stack: &str) -> String {

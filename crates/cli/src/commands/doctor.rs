@@ -151,11 +151,15 @@ fn project(examination: &mut Examination<'_>, context: &rollback_engine::context
         }
     }
     if let Ok(locks) = lock::list(context.store.as_ref(), &context.project) {
-        for (stack, holder) in locks {
-            if holder.is_dead() {
+        for holder in locks {
+            if holder.is_dead() && holder.applying {
                 examination.note(
                     "locks",
-                    &format!("{stack} is held by {}, whose process is gone", holder.describe()),
+                    &format!(
+                        "{} is held by {}, whose process is gone",
+                        holder.stack,
+                        holder.describe()
+                    ),
                     &format!("`infra-rollback resume {}`, or `abort`", holder.run),
                 );
             }

@@ -6,6 +6,7 @@ pub mod diff;
 pub mod doctor;
 pub mod help;
 pub mod init;
+pub mod locks;
 pub mod plan;
 pub mod releases;
 pub mod runs;

@@ -1,9 +1,9 @@
-//! `runs`, `runs show`, `abort` and `locks`.
+//! `runs`, `runs show` and `abort`.
 
 use rollback_engine::again;
+use rollback_engine::context::Locking;
 use rollback_engine::error::Result;
-use rollback_engine::journal::{Event, Journal};
-use rollback_engine::lock;
+use rollback_engine::journal::{Attempt, Event, Journal};
 use rollback_engine::run::{Purpose, Run, Runs};
 use serde_json::json;
 
@@ -80,8 +80,18 @@ pub fn show(global: &Global, id: &str, output: &Output) -> Result<()> {
 
 fn describe(event: &Event) -> String {
     match event {
-        Event::Started { command } => format!("started: {command}"),
-        Event::Resumed { actor } => format!("resumed by {actor}"),
+        Event::Started { command, attempt } => format!("started: {command}{}", place(attempt)),
+        Event::Resumed { actor, attempt } => format!("resumed by {actor}{}", place(attempt)),
+        Event::HolderDeclaredDead { by, reason } => format!("{by} vouches that the former process is dead: {reason}"),
+        Event::LockReleased {
+            stack,
+            by,
+            reason,
+            forced,
+        } => format!(
+            "{stack}: the lock was taken away by {by}{}: {reason}",
+            if *forced { ", by force" } else { "" }
+        ),
         Event::BackupTaken { release } => format!("what was there is kept as release {release}"),
         Event::Planned { stack, summary, .. } => format!("{stack}: planned: {summary}"),
         Event::Approved { digest, by, how } => format!("plan {digest:.12} approved by {by} ({how})"),
@@ -116,9 +126,23 @@ fn describe(event: &Event) -> String {
     }
 }
 
+/// Where an attempt ran, and the fences that it was given.
+fn place(attempt: &Attempt) -> String {
+    let Some(machine) = &attempt.machine else {
+        return String::new();
+    };
+    let fences: Vec<String> = attempt
+        .fences
+        .iter()
+        .map(|(stack, number)| format!("{stack} {number}"))
+        .collect();
+    format!(" (on {}, fences: {})", machine.host, fences.join(", "))
+}
+
 /// Gives a run up.
-pub fn abort(global: &Global, run: Option<&str>, output: &Output) -> Result<()> {
-    let context = session::open_for_run(global, run, &VariableArguments::default(), output)?;
+pub fn abort(global: &Global, run: Option<&str>, locking: &Locking, output: &Output) -> Result<()> {
+    let mut context = session::open_for_run(global, run, &VariableArguments::default(), output)?;
+    context.locking = locking.clone();
     let run = again::abort(&context, run)?;
     output.toned(Tone::Good, &format!("Run {} is given up.", run.id));
     if run.backup.is_some() {
@@ -130,26 +154,5 @@ pub fn abort(global: &Global, run: Option<&str>, output: &Output) -> Result<()> 
         output.line("  It had changed nothing.");
     }
     output.document(&json!({ "run": run }));
-    Ok(())
-}
-
-/// Who works on what.
-pub fn locks(global: &Global, output: &Output) -> Result<()> {
-    let context = session::open(global, &VariableArguments::default(), output)?;
-    let locks = lock::list(context.store.as_ref(), &context.project)?;
-    if locks.is_empty() {
-        output.line("No stack is locked.");
-    }
-    for (stack, holder) in &locks {
-        let dead = if holder.is_dead() {
-            "; its process is gone: `resume` or `abort` it"
-        } else {
-            ""
-        };
-        output.line(&format!("{stack}: {}{dead}", holder.describe()));
-    }
-    output.document(&json!({
-        "locks": locks.iter().map(|(stack, holder)| json!({ "stack": stack, "holder": holder, "dead": holder.is_dead() })).collect::<Vec<_>>(),
-    }));
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use jiff::Timestamp;
+use rollback_engine::context::Locking;
 use rollback_engine::error::{EngineError, Kind, Result};
 use rollback_engine::versions;
 use rollback_release::StateVersion;
@@ -151,9 +152,11 @@ pub fn restore(
     auto_approve: bool,
     accept_orphans: bool,
     reason: Option<&str>,
+    locking: &Locking,
     output: &Output,
 ) -> Result<()> {
-    let context = session::open(global, &VariableArguments::default(), output)?;
+    let mut context = session::open(global, &VariableArguments::default(), output)?;
+    context.locking = locking.clone();
     let stack = versions::the_stack(&context)?;
     let version = versions::find(&context, stack, version)?;
     let restore = versions::prepare_restore(&context, stack, &version)?;

@@ -98,7 +98,8 @@ fn consent(arguments: &ConsentArguments) -> Consent {
 
 /// `to`.
 pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
-    let context = session::open(global, &arguments.variables, output)?;
+    let mut context = session::open(global, &arguments.variables, output)?;
+    context.locking = session::locking(&arguments.waiting, None);
     let person = Person {
         output,
         auto_approve: arguments.auto_approve,
@@ -120,7 +121,8 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
 
 /// `undo`.
 pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
-    let context = session::open(global, &arguments.variables, output)?;
+    let mut context = session::open(global, &arguments.variables, output)?;
+    context.locking = session::locking(&arguments.waiting, None);
     let person = Person {
         output,
         auto_approve: arguments.auto_approve,
@@ -142,7 +144,8 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
 
 /// `resume`.
 pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
-    let context = session::open_for_run(global, arguments.run.as_deref(), &arguments.variables, output)?;
+    let mut context = session::open_for_run(global, arguments.run.as_deref(), &arguments.variables, output)?;
+    context.locking = session::locking(&arguments.waiting, Some(&arguments.vouching));
     let person = Person {
         output,
         auto_approve: arguments.auto_approve,
