@@ -15,6 +15,7 @@ mod background;
 mod binary;
 mod chance;
 mod checks;
+pub mod contention;
 mod live;
 mod ran;
 mod state_server;
