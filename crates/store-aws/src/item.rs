@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rollback_release::{StoreError, Version};
 use uuid::Uuid;
 
-use crate::blobs::decompress;
+use crate::compression::decompress;
 use crate::location::Location;
 
 pub(crate) type Attributes = HashMap<String, AttributeValue>;

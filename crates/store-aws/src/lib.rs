@@ -4,7 +4,7 @@
 //!
 //! | name (below the store's prefix) | what |
 //! |---|---|
-//! | `blobs/<blake3>` | a blob, compressed |
+//! | `blobs/<blake3>` | a blob, compressed or as a difference to others |
 //! | `projects/<project>/releases/<uuid v7>` | a release's manifest; its `If-None-Match: *` is the commit point |
 //! | `values/<key>/<version>` | the value of a record that is too large for an item (400 KB) |
 //!
@@ -38,6 +38,7 @@
 //! caller looks and repeats.
 
 mod blobs;
+mod compression;
 pub mod connect;
 mod create;
 mod failure;

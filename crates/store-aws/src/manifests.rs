@@ -8,7 +8,7 @@
 use rollback_release::{Created, Entry, Replaced, StoreError, Version};
 use uuid::Uuid;
 
-use crate::blobs::decompress;
+use crate::compression::decompress;
 use crate::failure::{Call, unproven};
 use crate::objects::{Objects, Put, When};
 
@@ -38,7 +38,7 @@ fn decode<'a>(objects: &Objects, key: &str, bytes: &'a [u8]) -> Result<(&'a [u8]
 }
 
 pub(crate) async fn get(objects: &Objects, key: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
-    let Some((bytes, etag)) = objects.get(key).await? else {
+    let Some((bytes, etag)) = objects.get(key, None).await? else {
         return Ok(None);
     };
     let (_, value) = decode(objects, key, &bytes)?;
@@ -78,7 +78,7 @@ async fn write(objects: &Objects, key: &str, value: &[u8], when: When<'_>) -> Re
         Put::Refused { maybe_done } => maybe_done,
     };
     // Read back before it is called a conflict: it may be this very write.
-    if let Some((there, etag)) = objects.get(key).await?
+    if let Some((there, etag)) = objects.get(key, None).await?
         && there.get(TOKEN_FRAME.len()..TOKEN_END) == Some(token.as_bytes())
     {
         return Ok(Some(Version::new(etag)));

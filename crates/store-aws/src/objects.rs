@@ -1,13 +1,17 @@
 //! The objects of a store in its bucket: S3's calls with patience, checksums and encryption.
 
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ServerSideEncryption};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, MetadataDirective, ServerSideEncryption,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use jiff::Timestamp;
 use rollback_release::StoreError;
 
 use crate::failure::{Call, of_call, unproven};
 use crate::location::Location;
-use crate::patience::{Patience, Verdict};
+use crate::patience::{Patience, Verdict, verdict};
 
 /// What S3 tells of an object without giving it.
 pub(crate) struct Head {
@@ -122,8 +126,8 @@ impl Objects {
         }
     }
 
-    /// The bytes and the ETag; `None` where there is no object.
-    pub(crate) async fn get(&self, name: &str) -> Result<Option<(Vec<u8>, String)>, StoreError> {
+    /// The bytes, at least the first `most` of them, and the ETag; `None` where there is no object.
+    pub(crate) async fn get(&self, name: &str, most: Option<usize>) -> Result<Option<(Vec<u8>, String)>, StoreError> {
         let call = self.call("read", name, "s3:GetObject");
         let read = async || {
             let answer = self
@@ -132,6 +136,7 @@ impl Objects {
                 .bucket(&self.location.bucket)
                 .key(self.location.name(name))
                 .checksum_mode(ChecksumMode::Enabled)
+                .set_range(most.map(|most| format!("bytes=0-{}", most.max(1) - 1)))
                 .send()
                 .await?;
             let etag = answer.e_tag.unwrap_or_default();
@@ -146,6 +151,39 @@ impl Objects {
         match self.patience.persist(self.patience.object_attempt, read).await {
             Ok(found) => Ok(Some(found)),
             Err(failed) if code(&failed.error) == "NoSuchKey" => Ok(None),
+            Err(failed) => Err(of_call(&self.location, self.region.as_deref(), &call, &failed)),
+        }
+    }
+
+    /// Writes an object anew as it is, if it still has this ETag, so that it is young; tells whether it had.
+    pub(crate) async fn copy_onto_itself(&self, name: &str, etag: &str, label: &str) -> Result<bool, StoreError> {
+        let call = self.call("renew", name, "s3:PutObject");
+        let own = self.location.name(name);
+        let copy = async || {
+            let request = self
+                .client
+                .copy_object()
+                .bucket(&self.location.bucket)
+                .key(&own)
+                .copy_source(format!("{}/{}", self.location.bucket, percent_encoded(&own)))
+                .copy_source_if_match(etag)
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                // S3 takes a copy onto itself only if something is said anew.
+                .metadata_directive(MetadataDirective::Replace)
+                .metadata(LABEL, label);
+            match &self.location.kms_key_id {
+                Some(key) => request
+                    .server_side_encryption(ServerSideEncryption::AwsKms)
+                    .ssekms_key_id(key)
+                    .bucket_key_enabled(true),
+                None => request,
+            }
+            .send()
+            .await
+        };
+        match self.patience.persist(self.patience.object_attempt, copy).await {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.verdict == Verdict::Condition || code(&failed.error) == "NoSuchKey" => Ok(false),
             Err(failed) => Err(of_call(&self.location, self.region.as_deref(), &call, &failed)),
         }
     }
@@ -258,6 +296,54 @@ impl Objects {
         Ok(found)
     }
 
+    /// The bucket's versioning; `None` where it was never set.
+    pub(crate) async fn versioning(&self) -> Result<Option<BucketVersioningStatus>, StoreError> {
+        let call = Call {
+            action: "read the versioning of",
+            place: format!("bucket {}", self.location.bucket),
+            permission: "s3:GetBucketVersioning",
+        };
+        let ask = async || {
+            self.client
+                .get_bucket_versioning()
+                .bucket(&self.location.bucket)
+                .send()
+                .await
+        };
+        // moto's answer has a name that the SDK does not take, and the right content.
+        let content = |error: &SdkError<_, HttpResponse>| {
+            let SdkError::ServiceError(service) = error else {
+                return None;
+            };
+            let body = service
+                .raw()
+                .body()
+                .bytes()
+                .filter(|_| service.raw().status().as_u16() == 200)?;
+            Some(String::from_utf8_lossy(body).into_owned())
+        };
+        let judge = |error: &_| {
+            if content(error).is_some() {
+                Verdict::Final
+            } else {
+                verdict(error)
+            }
+        };
+        match self
+            .patience
+            .persist_judging(self.patience.record_attempt, judge, ask)
+            .await
+        {
+            Ok(answer) => Ok(answer.status),
+            Err(failed) => match content(&failed.error) {
+                Some(content) => Ok([BucketVersioningStatus::Enabled, BucketVersioningStatus::Suspended]
+                    .into_iter()
+                    .find(|status| content.contains(&format!("<Status>{}</Status>", status.as_str())))),
+                None => Err(of_call(&self.location, self.region.as_deref(), &call, &failed)),
+            },
+        }
+    }
+
     fn odd(&self, call: &Call<'_>, reason: &str) -> StoreError {
         StoreError::Remote {
             action: call.action.to_owned(),
@@ -267,6 +353,19 @@ impl Objects {
             transient: false,
         }
     }
+}
+
+/// A name as the value of a header that holds part of a URL.
+fn percent_encoded(name: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-/".contains(byte);
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match plain(&byte) {
+            true => text.push(char::from(byte)),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 fn timestamp(time: Option<&aws_sdk_s3::primitives::DateTime>) -> Timestamp {

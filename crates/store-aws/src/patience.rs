@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::time::Instant;
 
-/// How long the store waits for AWS, and how often it asks again.
+/// How long the store waits for AWS, how often it asks again, and how long it trusts that nothing was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Attempts where the answer was lost or the service failed (5xx, resets, time-outs).
@@ -30,6 +30,9 @@ pub struct Patience {
     pub object_attempt: Duration,
     /// The longest that a call with all its attempts may take.
     pub call: Duration,
+    /// A put of bytes that were written longer ago than this writes them anew, so that a collection of garbage, which
+    /// goes by age, leaves alone what a snapshot relies on.
+    pub renewed_after: Duration,
 }
 
 impl Default for Patience {
@@ -43,6 +46,7 @@ impl Default for Patience {
             record_attempt: Duration::from_secs(10),
             object_attempt: Duration::from_secs(60),
             call: Duration::from_secs(180),
+            renewed_after: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

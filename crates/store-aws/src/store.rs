@@ -5,7 +5,7 @@ use rollback_release::{
     BlobId, Created, Entry, Operation, Replaced, Store, StoreError, StoredBlob, Transacted, Version, keys,
 };
 
-use crate::blobs::{self, PARALLEL};
+use crate::blobs::{Blobs, PARALLEL};
 use crate::connect::Clients;
 use crate::location::Location;
 use crate::manifests;
@@ -20,6 +20,7 @@ use crate::transaction;
 #[derive(Clone)]
 pub struct AwsStore {
     clients: Clients,
+    blobs: Blobs,
     objects: Objects,
     table: Table,
 }
@@ -74,8 +75,13 @@ impl AwsStore {
             client: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             objects: objects.clone(),
         };
+        let blobs = Blobs {
+            clients: clients.clone(),
+            objects: objects.clone(),
+        };
         Ok(AwsStore {
             clients,
+            blobs,
             objects,
             table,
         })
@@ -147,26 +153,35 @@ impl AwsStore {
 
 impl Store for AwsStore {
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
-        self.clients.wait(blobs::put(&self.objects, bytes))
+        Ok(self.blobs.put_many(&[bytes])?[0])
     }
     fn put_blobs(&self, many: &[&[u8]]) -> Result<Vec<BlobId>, StoreError> {
-        self.clients.wait(blobs::put_many(&self.objects, many))
+        self.blobs.put_many(many)
+    }
+    fn put_blob_like(&self, bytes: &[u8], like: Option<&BlobId>) -> Result<BlobId, StoreError> {
+        match like {
+            Some(like) => self.blobs.put_like(bytes, like),
+            None => self.put_blob(bytes),
+        }
+    }
+    fn blob_bases(&self, id: &BlobId) -> Result<Vec<BlobId>, StoreError> {
+        self.blobs.bases(id)
     }
     fn get_blob(&self, id: &BlobId) -> Result<Vec<u8>, StoreError> {
-        self.clients.wait(blobs::get(&self.objects, id))
+        self.blobs.get(id)
     }
     fn has_blob(&self, id: &BlobId) -> Result<bool, StoreError> {
-        self.clients.wait(blobs::has(&self.objects, id))
+        self.blobs.has(id)
     }
     fn remove_blob(&self, id: &BlobId) -> Result<bool, StoreError> {
-        self.clients.wait(blobs::remove(&self.objects, id))
+        self.blobs.remove(id)
     }
     fn list_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
         let stored = self.stored_blobs(after, limit)?;
         Ok(stored.into_iter().map(|blob| blob.id).collect())
     }
     fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {
-        self.clients.wait(blobs::stored(&self.objects, after, limit))
+        self.blobs.stored(after, limit)
     }
     fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError> {
         keys::check(key)?;

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use futures_util::{StreamExt, TryStreamExt};
 use rollback_release::{Created, Entry, Replaced, StoreError, Version};
 
-use crate::blobs::{PARALLEL, decompress};
+use crate::blobs::PARALLEL;
+use crate::compression::decompress;
 use crate::failure::{Call, of_call, unproven};
 use crate::item::{
     Attributes, Draft, Found, PARTITION, SORT, VERSION, partition_of_prefix, place, primary_key, read, spilled_object,
@@ -81,7 +82,7 @@ impl Table {
                 let Some(name) = spilled_object(&key, &version) else {
                     return Err(self.lost_value(&key));
                 };
-                let Some((compressed, _)) = self.objects.get(&name).await? else {
+                let Some((compressed, _)) = self.objects.get(&name, None).await? else {
                     return Ok(None);
                 };
                 decompress(&compressed).map_err(|reason| StoreError::Damaged {
@@ -392,13 +393,15 @@ impl Table {
                     conditions.push("begins_with(#p, :own)");
                     bounds.insert(":own".to_owned(), AttributeValue::S(own.clone()));
                 }
+                // A name that no expression has is an error.
+                let named = (!own.is_empty() || !values).then_some(("#p".to_owned(), PARTITION.to_owned()));
                 let request = self
                     .client
                     .scan()
                     .table_name(&self.objects.location.table)
                     .consistent_read(true)
                     .filter_expression(conditions.join(" AND "))
-                    .expression_attribute_names("#p", PARTITION)
+                    .set_expression_attribute_names(Some(named.into_iter().collect()))
                     .expression_attribute_names("#s", SORT)
                     .set_expression_attribute_values(Some(bounds))
                     .set_exclusive_start_key(start.clone());

@@ -1,16 +1,14 @@
-use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
     CreateBucketConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
     NoncurrentVersionExpiration, PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use rollback_release::StoreError;
 
 use super::{Outcome, Setting, State, about, setting};
 use crate::objects::{Objects, code};
-use crate::patience::{Failed, Verdict, verdict};
+use crate::patience::Failed;
 
 /// Uploads that were begun and never ended are paid for and seen by nobody.
 const ABANDONED_UPLOADS_DAYS: i32 = 7;
@@ -142,35 +140,10 @@ fn with_hint(outcome: Outcome, hint: impl Into<String>) -> Outcome {
 
 async fn versioning(objects: &Objects, state: State, dry: bool) -> Result<Setting> {
     let what = "versioning of the bucket";
-    let mut status = None;
-    if state != State::Missing {
-        let ask = async || {
-            objects
-                .client
-                .get_bucket_versioning()
-                .bucket(&objects.location.bucket)
-                .send()
-                .await
-        };
-        let judge = |error: &_| {
-            if never_set(error) {
-                Verdict::Final
-            } else {
-                verdict(error)
-            }
-        };
-        let patience = &objects.patience;
-        status = match patience.persist_judging(patience.record_attempt, judge, ask).await {
-            Ok(answer) => answer.status,
-            Err(failed) if never_set(&failed.error) => None,
-            Err(failed) => {
-                let permission = "s3:GetBucketVersioning";
-                return Err(about(objects, "read the versioning of", place(objects), permission)(
-                    failed,
-                ));
-            }
-        };
-    }
+    let status = match state {
+        State::Missing => None,
+        _ => objects.versioning().await?,
+    };
     let right = status == Some(BucketVersioningStatus::Enabled);
     let found = status.map(|status| status.as_str().to_owned());
     if let Some(outcome) = judged(state, dry, right, found) {
@@ -201,11 +174,6 @@ async fn versioning(objects: &Objects, state: State, dry: bool) -> Result<Settin
         "s3:PutBucketVersioning",
     ))?;
     Ok(setting(what, Outcome::Made))
-}
-
-/// moto's answer for a bucket whose versioning was never set has a name that the SDK does not take.
-fn never_set<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(error, SdkError::ServiceError(service) if service.raw().status().as_u16() == 200)
 }
 
 async fn public_access(objects: &Objects, state: State, dry: bool) -> Result<Setting> {
