@@ -3,15 +3,35 @@
 moto (5.2.5) carries out DynamoDB's transactions without a lock, and takes a refused one back by putting the whole table
 back as it was, together with what others wrote meanwhile. AWS does neither, and what is built on conditional writes
 cannot be tested against that. Bodies are read before the turn is taken, so that no slow client holds the others up.
+
+For each transaction moto copies the whole table, item by item; the containers suffice where transactions put and delete.
 """
 
+import copy
 import io
 import sys
 import threading
 
 from moto import server
+from moto.dynamodb import models
+from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
+class Copying:
+    """Stands for the module `copy` where moto backs up a table."""
+
+    @staticmethod
+    def deepcopy(value):
+        if not isinstance(value, Table):
+            return copy.deepcopy(value)
+        backup = copy.copy(value)
+        backup.items = copy.copy(value.items)
+        for partition, items in value.items.items():
+            backup.items[partition] = copy.copy(items)
+        return backup
+
+
+models.copy = Copying
 turn = threading.RLock()
 answer = DomainDispatcherApplication.__call__
 
