@@ -9,6 +9,7 @@ mod configurations;
 mod crash;
 mod damage;
 mod guards;
+mod imports;
 mod keys;
 mod kill;
 mod locks;

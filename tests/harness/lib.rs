@@ -13,6 +13,7 @@
 
 mod background;
 mod binary;
+mod bucket;
 mod chance;
 mod checks;
 pub mod contention;
@@ -23,6 +24,7 @@ mod world;
 
 pub use background::{Background, interrupt, kill, kill_group, wait_until};
 pub use binary::tool;
+pub use bucket::Bucket;
 pub use chance::{Chance, scale};
 pub use live::{Happened, Objects, StateFile, happened};
 pub use ran::Ran;

@@ -84,6 +84,9 @@ pub enum Command {
     /// Make and look after the store itself
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Make releases of the states that were kept before: versions of an object in S3, a file in Git
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Can this forward plan be rolled back? For CI, before the deploy
     Check(CheckArguments),
     /// Who works on which stack now, or take a lock away from somebody
@@ -384,6 +387,55 @@ pub enum StoreCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Every version of the state in a versioned bucket becomes a release
+    #[command(name = "s3-versions")]
+    S3Versions(ImportS3Arguments),
+    /// Every commit that changed the state file becomes a release
+    Git(ImportGitArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ImportS3Arguments {
+    /// The bucket (default: the one of the stack's backend)
+    #[arg(long, requires = "key")]
+    pub bucket: Option<String>,
+    /// The object's key (default: that of the stack's backend and workspace)
+    #[arg(long, requires = "bucket")]
+    pub key: Option<String>,
+    #[command(flatten)]
+    pub common: ImportArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportGitArguments {
+    /// The state file, from the repository's top (default: where the stack's local backend has its state)
+    #[arg(long, value_name = "FILE")]
+    pub path: Option<String>,
+    #[command(flatten)]
+    pub common: ImportArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// Which commit belongs to which state: CSV with the columns version_id (or serial, or sha256) and commit, or JSON
+    #[arg(long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
+    /// The branch whose commits were deployed (default: the one that is checked out)
+    #[arg(long, value_name = "BRANCH")]
+    pub branch: Option<String>,
+    /// Only states written then or later, such as `2026-11-22T03:00:00Z` or `90 days ago`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only so many, the newest
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Read everything and say what would become of it; keep nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod output;
 mod plan_view;
+mod progress;
 mod session;
 mod watch;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, LocksCommand, RunsCommand, StateCommand, StoreCommand};
+use arguments::{Arguments, Command, ImportCommand, LocksCommand, RunsCommand, StateCommand, StoreCommand};
 use output::{Output, exit_code};
 use rollback_engine::error::Result;
 use session::locking;
@@ -114,6 +115,10 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         },
         Command::Store(own) => match own {
             StoreCommand::Create { dry_run } => commands::store::create(global, *dry_run, output).map(done),
+        },
+        Command::Import(own) => match own {
+            ImportCommand::S3Versions(own) => commands::import::s3_versions(global, own, output).map(done),
+            ImportCommand::Git(own) => commands::import::git(global, own, output).map(done),
         },
         Command::Check(own) => commands::check::run(own, output),
         Command::Locks(own) => match &own.command {

@@ -19,7 +19,7 @@ use crate::live::Live;
 /// Larger files are not kept with a release: they are no configuration.
 const LARGEST_FILE: usize = 4 << 20;
 /// More files than these below a module's folder are somebody's application.
-const MOST_FILES: usize = 2000;
+pub(crate) const MOST_FILES: usize = 2000;
 
 /// A stack's parts, and what was noticed on the way.
 pub struct Collected {
@@ -189,7 +189,7 @@ fn modules_of_record(context: &Context, record: &StackRecord) -> Result<Option<M
 }
 
 /// The files of the root module's folder and of every local module that it reaches.
-fn module_files(
+pub(crate) fn module_files(
     tree: &dyn FileTree,
     configuration: &Configuration,
     warnings: &mut Vec<String>,
@@ -210,7 +210,7 @@ fn module_files(
 }
 
 /// All regular files below a folder; only those directly in it where there are more than `most`.
-fn walk(
+pub(crate) fn walk(
     tree: &dyn FileTree,
     dir: &str,
     most: usize,
@@ -347,7 +347,7 @@ fn outside_variables(
     parts
 }
 
-fn tool(context: &Context, state: Option<&State>) -> ToolRecord {
+pub(crate) fn tool(context: &Context, state: Option<&State>) -> ToolRecord {
     let tofu = context
         .terraform
         .binary()

@@ -14,6 +14,7 @@ pub fn release_kind(release: &Release) -> (&'static str, Option<&str>) {
         ReleaseKind::Snapshot => ("snapshot", None),
         ReleaseKind::Backup { run } => ("backup", Some(run)),
         ReleaseKind::Result { run } => ("result", Some(run)),
+        ReleaseKind::Imported(_) => ("imported", None),
     }
 }
 
@@ -30,6 +31,7 @@ pub fn describe_release(release: &Release) -> Value {
         "created_at": release.created_at,
         "actor": release.actor,
         "reason": release.reason,
+        "inferred": release.import(),
         "dirty": release.dirty,
         "stacks": release.stacks.iter().map(|stack| json!({
             "name": stack.name,

@@ -99,6 +99,22 @@ impl Live {
         Ok(Live::unread(context, stack)?.file())
     }
 
+    /// The workspace that the stack has now; the backend is not asked.
+    ///
+    /// # Errors
+    /// The backend cannot be told.
+    pub fn workspace_of(context: &Context, stack: &Stack) -> Result<String> {
+        Ok(Live::unread(context, stack)?.workspace().to_owned())
+    }
+
+    /// The backend's kind and settings; it is not asked. They can hold credentials.
+    ///
+    /// # Errors
+    /// The backend cannot be told.
+    pub fn backend_of(context: &Context, stack: &Stack) -> Result<BackendConfig> {
+        Ok(Live::unread(context, stack)?.backend().clone())
+    }
+
     /// What the backend holds now.
     ///
     /// # Errors
@@ -175,14 +191,7 @@ impl Live {
 /// The store does.
 pub fn keep(context: &Context, state: &State) -> Result<StateRecord> {
     let blob = context.store.put_blob(state.bytes())?;
-    Ok(StateRecord {
-        blob,
-        sha256: state.sha256(),
-        serial: state.serial(),
-        lineage: state.lineage().to_owned(),
-        terraform_version: state.terraform_version().to_owned(),
-        instances: state.instances().count(),
-    })
+    Ok(StateRecord::new(state, blob))
 }
 
 fn detect(context: &Context, stack: &Stack) -> Result<Backend> {

@@ -247,6 +247,7 @@ fn goal(
 ) -> Result<Option<Goal>> {
     let store = context.store.as_ref();
     if let Some((release, record)) = target.release_of(&stack.name) {
+        warnings.extend(inferred(release));
         let state = record
             .state
             .as_ref()
@@ -288,6 +289,22 @@ fn goal(
         state: None,
         configuration,
     }))
+}
+
+/// What a person has to know before going back to a release that was taken in from a history.
+fn inferred(release: &rollback_release::Release) -> Option<String> {
+    let import = release.import()?;
+    let unknown = if import.unknown.is_empty() {
+        String::new()
+    } else {
+        format!("; not known are: {}", import.unknown.join("; "))
+    };
+    Some(format!(
+        "release {:.8} was imported from {}: its commit {}{unknown}",
+        release.id.as_str(),
+        import.source,
+        import.commit_by
+    ))
 }
 
 fn check_lineage(stack: &Stack, live: &Live, target: Option<&State>) -> Result<()> {

@@ -104,7 +104,7 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
 }
 
 /// Required variables of the root module whose value comes from nowhere that a release can see.
-fn without_value(stack: &Stack, configuration: &Configuration, parts: &StackParts) -> Vec<String> {
+pub(crate) fn without_value(stack: &Stack, configuration: &Configuration, parts: &StackParts) -> Vec<String> {
     let Some(root) = configuration.root() else {
         return Vec::new();
     };

@@ -48,12 +48,13 @@ impl Target {
 
     /// A commit, with the releases of it.
     pub fn of_commit(context: &Context, revision: &str, commit: CommitId) -> Result<Target> {
-        let releases = context
+        let mut releases: Vec<Release> = context
             .catalogue()
             .by_commit(commit.as_str())?
             .into_iter()
             .filter(|release| !matches!(release.kind, ReleaseKind::Backup { .. }))
             .collect();
+        releases.sort_by_key(|release| release.kind.rank());
         Ok(Target {
             revision: revision.to_owned(),
             commit,

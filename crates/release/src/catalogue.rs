@@ -126,6 +126,13 @@ impl<'s> Catalogue<'s> {
         manifest::decode(&self.project, id, &bytes).map_err(|problem| problem.at(id))
     }
 
+    /// The ids of all releases, oldest first; nothing of the releases themselves is read.
+    pub fn ids(&self) -> Result<Vec<ReleaseId>, CatalogueError> {
+        let keys = crate::all_keys(self.store, &keys::releases(&self.project))?;
+        let names = keys.iter().filter_map(|key| key.rsplit('/').next());
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+
     /// The newest `limit` releases, newest first. Unreadable ones count.
     pub fn list(&self, limit: usize) -> Result<Listing<Release>, CatalogueError> {
         let keys = self.store.list_newest(&keys::releases(&self.project), None, limit)?;
@@ -423,8 +430,7 @@ fn matching<'h>(headers: &'h [Header], revision: &str) -> Result<Vec<&'h Header>
             .map(|header| format!("{} (commit {:.12})", header.id, header.commit));
         return Err(ambiguous(revision, names));
     }
-    // A backup has the commit of what was to be rolled back; whoever names the commit means the deploy.
-    chosen.sort_by_key(|header| matches!(header.kind, ReleaseKind::Backup { .. }));
+    chosen.sort_by_key(|header| header.kind.rank());
     Ok(chosen)
 }
 

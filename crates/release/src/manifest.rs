@@ -64,7 +64,7 @@ pub(crate) fn encode(project: &str, release: &Release) -> Result<Vec<u8>, serde_
     let raw = serde_json::value::to_raw_value(release)?;
     let blake3 = digest(project, &release.id, raw.get());
     serde_json::to_vec(&Written {
-        format: FORMAT,
+        format: release.format,
         project,
         blake3,
         release: &raw,
@@ -145,6 +145,23 @@ mod tests {
     }
 
     #[test]
+    fn an_older_program_reads_all_but_what_is_new_to_it() {
+        let old = release();
+        assert!(encode("p", &old).unwrap().starts_with(b"{\"format\":1,"));
+        let import = crate::Import {
+            source: "s3://b/k".to_owned(),
+            version: "v".to_owned(),
+            commit_by: crate::CommitBy::Tracked,
+            unknown: Vec::new(),
+        };
+        let new = Release::imported(ReleaseId::new(), jiff::Timestamp::now(), "a".repeat(40), import);
+        let bytes = encode("p", &new).unwrap();
+        // A program of format 1 says that it is too old before it reads any further.
+        assert!(bytes.starts_with(b"{\"format\":2,"));
+        assert_eq!(decode("p", &new.id, &bytes).unwrap(), new);
+    }
+
+    #[test]
     fn every_cut_and_every_flipped_bit_is_noticed() {
         let release = release();
         let bytes = encode("p", &release).unwrap();
@@ -187,8 +204,8 @@ mod tests {
         };
         assert_eq!(decode("p", &release.id, &wrap(1)).unwrap(), release);
         assert_eq!(
-            decode("p", &release.id, &wrap(2)),
-            Err(Problem::NewerFormat { found: 2 })
+            decode("p", &release.id, &wrap(3)),
+            Err(Problem::NewerFormat { found: 3 })
         );
         assert_eq!(
             decode("p", &release.id, br#"{"format":7,"all":"else"}"#),

@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use rollback_state::{Mode, State};
+
+use crate::import::Import;
 use crate::{BlobId, Fingerprint};
 
-/// The format of the records that this program writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+/// The newest format of records that this program reads. It writes each release in the oldest format that can say it
+/// ([`ReleaseKind::format`]), so that an older program in the same store goes on reading what it understands.
+pub const FORMAT: u32 = 2;
 
 /// A release's name for machines: a UUID v7 in lower case with hyphens, so that the order of texts is the order of
 /// time (of the clock of the machine that made it; to the millisecond, and strictly rising within one process).
@@ -32,6 +36,27 @@ impl ReleaseId {
         let seconds = u64::try_from(time.as_second()).unwrap_or(0);
         let nanoseconds = u32::try_from(time.subsec_nanosecond()).unwrap_or(0);
         ReleaseId(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds)).to_string())
+    }
+    /// The id of a release that is taken in from a history: the same for the same state, whoever takes it in and how
+    /// often. `parts` tell the state from all others; `order` (below 4096) is its place among those of one millisecond.
+    pub fn of_import(time: Timestamp, order: u16, parts: &[&str]) -> ReleaseId {
+        let mut hasher = blake3::Hasher::new_derive_key("infra-rollback 1 imported release");
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut rest = [0; 10];
+        rest[..2].copy_from_slice(&order.min(0xfff).to_be_bytes());
+        rest[2..].copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        let milliseconds = u64::try_from(time.as_millisecond()).unwrap_or(0);
+        let id = uuid::Builder::from_unix_timestamp_millis(milliseconds, &rest);
+        ReleaseId(id.into_uuid().to_string())
+    }
+    /// What is the same for two ids that [`ReleaseId::of_import`] gave to one state, wherever it stood among others.
+    pub fn without_order(&self) -> String {
+        let mut text = self.0.clone();
+        text.replace_range(15..18, "000");
+        text
     }
     pub fn as_str(&self) -> &str {
         &self.0
@@ -99,12 +124,33 @@ pub enum ReleaseKind {
     Backup { run: String },
     /// What a run left behind.
     Result { run: String },
+    /// Taken in from a history of states that somebody else kept, by `import`. Since format 2.
+    Imported(Box<Import>),
+}
+
+impl ReleaseKind {
+    /// The oldest format that has it.
+    pub fn format(&self) -> u32 {
+        match self {
+            ReleaseKind::Snapshot | ReleaseKind::Backup { .. } | ReleaseKind::Result { .. } => 1,
+            ReleaseKind::Imported(_) => 2,
+        }
+    }
+    /// Where a person names a commit, the releases of the lowest rank are meant: what a deploy or a run left, then what
+    /// was taken in, then backups, which have the commit of what was to be rolled back.
+    pub fn rank(&self) -> u8 {
+        match self {
+            ReleaseKind::Snapshot | ReleaseKind::Result { .. } => 0,
+            ReleaseKind::Imported(_) => 1,
+            ReleaseKind::Backup { .. } => 2,
+        }
+    }
 }
 
 /// The immutable record of one commit as deployed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Release {
-    /// [`FORMAT`] when it was written.
+    /// [`ReleaseKind::format`] of its kind.
     pub format: u32,
     pub id: ReleaseId,
     /// The full object id in Git, in lower case.
@@ -141,7 +187,7 @@ impl Release {
     /// A snapshot made at `time`, without stacks.
     pub fn made_at(time: Timestamp, commit: impl Into<String>, actor: impl Into<String>) -> Release {
         Release {
-            format: FORMAT,
+            format: ReleaseKind::Snapshot.format(),
             id: ReleaseId::at(time),
             commit: commit.into(),
             name: None,
@@ -155,13 +201,31 @@ impl Release {
             runtime: Value::Null,
         }
     }
+    /// A state that is taken in, without stacks.
+    pub fn imported(id: ReleaseId, time: Timestamp, commit: impl Into<String>, import: Import) -> Release {
+        let kind = ReleaseKind::Imported(Box::new(import));
+        Release {
+            format: kind.format(),
+            id,
+            kind,
+            ..Release::made_at(time, commit, "unknown")
+        }
+    }
+    /// Where it was taken in from; none for what this program made itself.
+    pub fn import(&self) -> Option<&Import> {
+        match &self.kind {
+            ReleaseKind::Imported(import) => Some(import),
+            _ => None,
+        }
+    }
     pub fn stack(&self, name: &str) -> Option<&StackRecord> {
         self.stacks.iter().find(|stack| stack.name == name)
     }
     /// Whether it may be kept: what is true of every release that this program writes. `Err` says what is not.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.format != FORMAT {
-            return Err(format!("its format is {}, this program writes {FORMAT}", self.format));
+        if self.format != self.kind.format() {
+            let needed = self.kind.format();
+            return Err(format!("its format is {}, its kind needs {needed}", self.format));
         }
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if !matches!(self.commit.len(), 40 | 64) || !self.commit.bytes().all(is_digit) {
@@ -225,6 +289,20 @@ pub struct StackRecord {
 }
 
 impl StackRecord {
+    /// Takes a state whose bytes lie in the store already.
+    pub fn set_state(&mut self, state: &State, blob: BlobId) {
+        self.schema_versions.clear();
+        for instance in state.instances() {
+            let kind = &instance.address().resource.kind;
+            let name = match instance.mode() {
+                Mode::Managed => kind.clone(),
+                Mode::Data => format!("data.{kind}"),
+            };
+            let version = self.schema_versions.entry(name).or_insert(0);
+            *version = instance.schema_version().max(*version);
+        }
+        self.state = Some(StateRecord::new(state, blob));
+    }
     /// Every blob that the stack needs; one may come more than once.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
         let modules = self
@@ -265,6 +343,20 @@ pub struct StateRecord {
     pub terraform_version: String,
     /// How many instances it holds: managed ones, data sources, deposed objects.
     pub instances: usize,
+}
+
+impl StateRecord {
+    /// What a state says about itself, and where its bytes lie.
+    pub fn new(state: &State, blob: BlobId) -> StateRecord {
+        StateRecord {
+            blob,
+            sha256: state.sha256(),
+            serial: state.serial(),
+            lineage: state.lineage().to_owned(),
+            terraform_version: state.terraform_version().to_owned(),
+            instances: state.instance_count(),
+        }
+    }
 }
 
 /// Modules that `init` downloaded.
@@ -369,6 +461,27 @@ mod tests {
     fn ids_of_one_process_rise() {
         let ids: Vec<ReleaseId> = (0..10_000).map(|_| ReleaseId::new()).collect();
         assert!(ids.is_sorted_by(|one, next| one < next));
+    }
+
+    #[test]
+    fn an_imported_state_always_gets_the_same_id() {
+        let time: Timestamp = "2026-11-22T17:30:00Z".parse().unwrap();
+        let id = |order, version| ReleaseId::of_import(time, order, &["app", "s3://b/k", version]);
+        assert_eq!(id(0, "v1"), id(0, "v1"));
+        assert_ne!(id(0, "v1"), id(0, "v2"));
+        assert_ne!(
+            ReleaseId::of_import(time, 0, &["ab", "c"]),
+            ReleaseId::of_import(time, 0, &["a", "bc"])
+        );
+        assert_eq!(id(7, "v1").time(), time);
+        assert!(
+            (0..4096)
+                .map(|order| id(order, "v1"))
+                .is_sorted_by(|one, next| one < next)
+        );
+        assert_eq!(id(0, "v1").without_order(), id(4095, "v1").without_order());
+        assert_ne!(id(0, "v1").without_order(), id(0, "v2").without_order());
+        assert_eq!(id(9, "v1").as_str().parse::<ReleaseId>().unwrap(), id(9, "v1"));
     }
 
     #[test]

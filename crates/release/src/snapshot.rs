@@ -5,11 +5,11 @@ use std::fmt;
 
 use serde_json::Value;
 
-use rollback_state::{Mode, State};
+use rollback_state::State;
 
 use crate::materialise::check_relative_path;
 use crate::record::{
-    BackendRecord, ModulesRecord, StackRecord, StateRecord, ToolRecord, VariableFile, VariableOrigin, VariableRecord,
+    BackendRecord, ModulesRecord, StackRecord, ToolRecord, VariableFile, VariableOrigin, VariableRecord,
 };
 use crate::variable_file::{Redacted, without_assignments};
 use crate::{Salt, Store, StoreError};
@@ -167,11 +167,7 @@ pub fn write_stack(parts: &StackParts, salt: &Salt, store: &dyn Store) -> Result
     let mut ids = store.put_blobs(&all)?.into_iter();
     let mut next = || ids.next().ok_or_else(too_few);
 
-    let state = parts
-        .state
-        .as_ref()
-        .map(|state| Ok::<_, StoreError>(state_record(state, next()?)))
-        .transpose()?;
+    let state = parts.state.as_ref().map(|_| next()).transpose()?;
     let lock_file = parts.lock_file.as_ref().map(|_| next()).transpose()?;
     let manifest = parts.modules.as_ref().map(|_| next()).transpose()?;
     let mut named = |files: &BTreeMap<String, Vec<u8>>| -> Result<BTreeMap<_, _>, StoreError> {
@@ -200,13 +196,13 @@ pub fn write_stack(parts: &StackParts, salt: &Salt, store: &dyn Store) -> Result
         })
         .collect::<Result<_, StoreError>>()?;
 
-    Ok(StackRecord {
+    let mut record = StackRecord {
         name: parts.name.clone(),
         dir: parts.dir.clone(),
         commit: None,
         workspace: parts.workspace.clone(),
         backend: parts.backend.clone(),
-        state,
+        state: None,
         configuration,
         executable: parts.executable.clone(),
         lock_file,
@@ -219,9 +215,13 @@ pub fn write_stack(parts: &StackParts, salt: &Salt, store: &dyn Store) -> Result
             .collect(),
         terraform: parts.terraform.clone(),
         providers: parts.providers.clone(),
-        schema_versions: parts.state.as_ref().map(schema_versions).unwrap_or_default(),
+        schema_versions: BTreeMap::new(),
         depends_on: parts.depends_on.clone(),
-    })
+    };
+    if let (Some(state), Some(blob)) = (&parts.state, state) {
+        record.set_state(state, blob);
+    }
+    Ok(record)
 }
 
 fn too_few() -> StoreError {
@@ -239,31 +239,6 @@ fn kept_of(file: &VariableFilePart, sensitive: &BTreeSet<String>) -> Redacted {
         };
     }
     without_assignments(&file.path, &file.bytes, sensitive)
-}
-
-fn state_record(state: &State, blob: crate::BlobId) -> StateRecord {
-    StateRecord {
-        blob,
-        sha256: state.sha256(),
-        serial: state.serial(),
-        lineage: state.lineage().to_owned(),
-        terraform_version: state.terraform_version().to_owned(),
-        instances: state.instances().count(),
-    }
-}
-
-fn schema_versions(state: &State) -> BTreeMap<String, u64> {
-    let mut versions = BTreeMap::new();
-    for instance in state.instances() {
-        let kind = &instance.address().resource.kind;
-        let name = match instance.mode() {
-            Mode::Managed => kind.clone(),
-            Mode::Data => format!("data.{kind}"),
-        };
-        let version = versions.entry(name).or_insert(0);
-        *version = instance.schema_version().max(*version);
-    }
-    versions
 }
 
 fn variable_record(variable: &VariablePart, parts: &StackParts, salt: &Salt) -> VariableRecord {

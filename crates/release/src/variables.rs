@@ -38,6 +38,9 @@ impl fmt::Debug for Salt {
     }
 }
 
+/// The format of the record that holds the salt.
+const FORMAT: u32 = 1;
+
 #[derive(Serialize, Deserialize)]
 struct Kept {
     format: u32,
@@ -53,7 +56,7 @@ impl Salt {
         }
         let random = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
         let salt = Salt(blake3::derive_key("infra-rollback 1 salt of a project", &random));
-        let kept = serde_json::json!({ "format": crate::FORMAT, "salt": hex::encode(salt.0) });
+        let kept = serde_json::json!({ "format": FORMAT, "salt": hex::encode(salt.0) });
         match store.create(&key, kept.to_string().as_bytes())? {
             Created::Yes(_) => Ok(salt),
             Created::Exists => match store.get(&key)? {
@@ -77,8 +80,8 @@ impl Salt {
             reason: reason.to_owned(),
         };
         let kept: Kept = serde_json::from_slice(bytes).map_err(|_| damaged("it is no salt"))?;
-        if kept.format > crate::FORMAT {
-            let (found, supported) = (u64::from(kept.format), u64::from(crate::FORMAT));
+        if kept.format > FORMAT {
+            let (found, supported) = (u64::from(kept.format), u64::from(FORMAT));
             return Err(StoreError::NewerFormat {
                 place: key.to_owned(),
                 found,

@@ -47,6 +47,7 @@ mod location;
 mod manifests;
 mod objects;
 mod patience;
+pub mod state_versions;
 mod store;
 mod table;
 pub mod terraform_backend;

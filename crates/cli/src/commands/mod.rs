@@ -5,6 +5,7 @@ pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod help;
+pub mod import;
 pub mod init;
 pub mod locks;
 pub mod plan;

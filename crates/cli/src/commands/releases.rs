@@ -46,7 +46,10 @@ pub fn list(global: &Global, arguments: &ReleasesArguments, output: &Output) -> 
             format!("{:.10}", release.commit),
             format!("{:.0}", release.created_at),
             release.actor.clone(),
-            release_kind(release).0.to_owned(),
+            match release.import() {
+                Some(import) => format!("imported {}", import.commit_by.short()),
+                None => release_kind(release).0.to_owned(),
+            },
             stacks.join(", "),
             release.name.clone().unwrap_or_default(),
         ]);
@@ -81,6 +84,18 @@ pub fn show(global: &Global, release: &str, output: &Output) -> Result<()> {
     output.line(&format!("  kept     {:.0} by {}", release.created_at, release.actor));
     if let Some(reason) = &release.reason {
         output.line(&format!("  reason   {reason}"));
+    }
+    if let Some(import) = release.import() {
+        output.line(&format!("  source   {} version {}", import.source, import.version));
+        let tone = if import.commit_by.is_guess() {
+            Tone::Warning
+        } else {
+            Tone::Plain
+        };
+        output.toned(tone, &format!("  inferred its commit {}", import.commit_by));
+        for unknown in &import.unknown {
+            output.toned(Tone::Warning, &format!("  unknown  {unknown}"));
+        }
     }
     for path in &release.dirty {
         output.toned(Tone::Warning, &format!("  differed from the commit: {path}"));

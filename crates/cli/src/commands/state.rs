@@ -257,7 +257,7 @@ pub fn at(global: &Global, time: &str, output: &Output) -> Result<()> {
 }
 
 /// `2026-11-22T03:00:00Z`, `2026-11-22 03:00` (this machine's time zone), `2 hours ago`.
-fn parse_time(text: &str) -> Result<Timestamp> {
+pub(super) fn parse_time(text: &str) -> Result<Timestamp> {
     let trimmed = text.trim().trim_start_matches("@{").trim_end_matches('}').trim();
     if let Ok(time) = trimmed.parse::<Timestamp>() {
         return Ok(time);

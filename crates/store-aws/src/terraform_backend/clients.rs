@@ -12,6 +12,7 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use super::settings::{Reach, Settings};
 
@@ -52,6 +53,18 @@ impl Clients {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             runtime: Some(runtime),
         })
+    }
+
+    /// Starts a call that goes on while the caller does something else; [`Clients::wait`] takes what it gives.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(future),
+            None => unreachable!("it is taken when dropped"),
+        }
     }
 
     /// Waits for a call. From within an asynchronous runtime only on a thread that may block.

@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 use rollback_terraform::{BackendConfig, StateStorage, TerraformError};
 
+pub(crate) use clients::Clients;
+pub(crate) use settings::Settings;
 pub use storage::S3Storage;
 
 /// Opens the state of a workspace of an `s3` backend. `None`: the backend is set up in a way that only terraform honours.
