@@ -121,7 +121,11 @@ impl Crowd {
                 Some(status) => {
                     let name = contender.name.clone();
                     assert!(status.code().is_none(), "{name} failed: {status}");
-                    let rounds = self.lines(&name).iter().filter(|line| line.starts_with("taken")).count() as u64;
+                    let rounds = self
+                        .lines(&name)
+                        .iter()
+                        .filter(|line| line.starts_with("taken"))
+                        .count() as u64;
                     let next = (rounds < self.each).then(|| self.start(&name, rounds));
                     works |= next.is_some();
                     self.contenders[index].child = next;
@@ -214,7 +218,10 @@ fn contend(size: usize) {
     assert_eq!(verdict.stale, 0, "stale writes were accepted");
     assert!(verdict.taken >= each * size as u64 - killed as u64);
     assert!(verdict.accepted > verdict.taken, "{verdict:?}");
-    assert!(stopped > 0 && verdict.refused + verdict.conflicts > 0, "nobody was overtaken: {verdict:?}");
+    assert!(
+        stopped > 0 && verdict.refused + verdict.conflicts > 0,
+        "nobody was overtaken: {verdict:?}"
+    );
 }
 
 #[test]

@@ -91,6 +91,14 @@ pub enum Command {
     Check(CheckArguments),
     /// Who works on which stack now, or take a lock away from somebody
     Locks(LocksArguments),
+    /// Serve the API and Terraform's HTTP state backend, until SIGTERM or Ctrl-C
+    Serve(ServeArguments),
+    /// The tokens of the API: who may call it, and what for
+    #[command(subcommand)]
+    Tokens(TokensCommand),
+    /// Who asked the service for what, and that nobody has changed the record of it
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
@@ -436,6 +444,115 @@ pub struct ImportArguments {
     /// Read everything and say what would become of it; keep nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Where to listen; port 0 takes a free one. Behind anything but a loopback address put a proxy that speaks TLS
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8470")]
+    pub listen: String,
+    /// The checkout to plan and roll back in (default: the one of the current folder)
+    #[arg(long, value_name = "DIR")]
+    pub repository: Option<PathBuf>,
+    /// Without a repository: keep states and answer for the project of this name
+    #[arg(long, value_name = "NAME", conflicts_with = "repository")]
+    pub project: Option<String>,
+    /// How many different people have to approve a rollback
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub approvals: u8,
+    /// Whoever asked for a rollback may not approve it
+    #[arg(long)]
+    pub four_eyes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokensCommand {
+    /// Make a token; it is shown once
+    Create(NewTokenArguments),
+    /// The tokens that there are, revoked ones too; never the tokens themselves
+    List {
+        /// The project, outside of its repository
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+    },
+    /// Make a token worthless, at once
+    Revoke {
+        /// Its id, or its name
+        #[arg(value_name = "TOKEN")]
+        token: String,
+        /// The project, outside of its repository
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct NewTokenArguments {
+    /// Whom or what it is for, such as github-actions; `--stack` binds it to stacks
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// viewer looks; auditor reads raw states and the audit log; operator applies and rolls back; approver says yes;
+    /// admin does everything
+    #[arg(long, value_parser = ["viewer", "auditor", "operator", "approver", "admin"])]
+    pub role: String,
+    /// How long it is good for, such as 90d or 12h (default: until it is revoked)
+    #[arg(long, value_name = "DURATION")]
+    pub expires: Option<String>,
+    /// The project, outside of its repository
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// The entries, newest last
+    Log(AuditLogArguments),
+    /// Check that the log is one unbroken chain
+    Verify(AuditVerifyArguments),
+    /// All entries as they were written, one per line, for `audit verify --from`
+    Export {
+        /// Write to this file instead of stdout
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The project, outside of its repository
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AuditLogArguments {
+    /// How many, the newest
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: usize,
+    /// Only those whose actor contains this
+    #[arg(long, value_name = "TEXT")]
+    pub actor: Option<String>,
+    /// Only those whose action begins so, such as state.write or rollbacks
+    #[arg(long, value_name = "TEXT")]
+    pub action: Option<String>,
+    /// Only those whose object contains this
+    #[arg(long, value_name = "TEXT")]
+    pub object: Option<String>,
+    /// Only those since this time, such as `2026-11-22T03:00:00Z` or `2 hours ago`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// The project, outside of its repository
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditVerifyArguments {
+    /// An export to verify, instead of the store: nothing else is needed
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// What an earlier `audit verify` said: the log must still have it, so that cutting off and writing anew show
+    #[arg(long, value_name = "NUMBER:HASH")]
+    pub seen: Vec<String>,
+    /// The project, outside of its repository
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, ImportCommand, LocksCommand, RunsCommand, StateCommand, StoreCommand};
+use arguments::{
+    Arguments, AuditCommand, Command, ImportCommand, LocksCommand, RunsCommand, StateCommand, StoreCommand,
+    TokensCommand,
+};
 use output::{Output, exit_code};
 use rollback_engine::error::Result;
 use session::locking;
@@ -124,6 +127,21 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::Locks(own) => match &own.command {
             None => commands::locks::list(global, output).map(done),
             Some(LocksCommand::Release(own)) => commands::locks::release(global, own, output).map(done),
+        },
+        Command::Serve(own) => commands::serve::run(global, own, output).map(done),
+        Command::Tokens(own) => match own {
+            TokensCommand::Create(own) => commands::tokens::create(global, own, output).map(done),
+            TokensCommand::List { project } => commands::tokens::list(global, project.as_deref(), output).map(done),
+            TokensCommand::Revoke { token, project } => {
+                commands::tokens::revoke(global, token, project.as_deref(), output).map(done)
+            }
+        },
+        Command::Audit(own) => match own {
+            AuditCommand::Log(own) => commands::audit::log(global, own, output).map(done),
+            AuditCommand::Verify(own) => commands::audit::verify(global, own, output).map(done),
+            AuditCommand::Export { output: file, project } => {
+                commands::audit::export(global, file.as_deref(), project.as_deref(), output).map(done)
+            }
         },
         Command::Completions { shell } => commands::help::completions(*shell, output).map(done),
         Command::Man => commands::help::man(output).map(done),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use rollback_engine::context::{Context, Given, Located, Locking, Place};
 use rollback_engine::error::{EngineError, Result};
+use rollback_engine::observe::Observer;
+use rollback_engine::secrets::Secrets;
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
 use rollback_store_aws::{AwsStore, Location};
@@ -19,18 +21,67 @@ use crate::watch::Watch;
 /// Opens everything that a command on a repository needs.
 pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> Result<Context> {
     let folder = std::env::current_dir()?;
+    let asking = Asking {
+        actor: actor(),
+        command: command_line(),
+        given: given(variables, &folder)?,
+        secrets: output.secrets(),
+        observer: Box::new(Watch::new(output)),
+    };
+    open_in(&folder, global, None, asking)
+}
+
+/// Who asks for what, and who looks on.
+pub struct Asking {
+    pub actor: String,
+    pub command: String,
+    pub given: Given,
+    pub secrets: Arc<Secrets>,
+    pub observer: Box<dyn Observer>,
+}
+
+/// As [`open`], for a repository elsewhere and a store that is open already.
+pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, asking: Asking) -> Result<Context> {
     let located = Located::find(&Place {
-        folder: &folder,
+        folder,
         settings_file: global.config.as_deref(),
         stacks: &global.stacks,
     })?;
     let home = home()?;
-    let store = configured_place(global, &located)?.open()?;
-    let mut stacks = located.stacks;
+    let store = match opened {
+        Some(store) => store,
+        None => configured_place(global, &located)?.open()?,
+    };
+    let mut stacks = located.stacks.clone();
     if located.settings.stacks.is_empty() {
         let catalogue = Catalogue::new(store.as_ref(), &located.project);
         rollback_engine::context::keep_name(&mut stacks, &located.root, &catalogue)?;
     }
+    let knowledge = knowledge(&located)?;
+    let terraform =
+        Terraform::discover(located.settings.terraform.binary.as_deref()).map_err(rollback_engine::terraform_error)?;
+    Ok(Context {
+        repository: located.repository,
+        root: located.root,
+        settings: located.settings,
+        project: located.project,
+        store,
+        home,
+        knowledge,
+        terraform,
+        storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
+        stacks: located.stacks,
+        actor: asking.actor,
+        command: asking.command,
+        given: asking.given,
+        locking: Locking::default(),
+        secrets: asking.secrets,
+        observer: asking.observer,
+    })
+}
+
+/// What is known of resource types, the project's own files included.
+pub fn knowledge(located: &Located) -> Result<Knowledge> {
     let mut knowledge = Knowledge::built_in();
     for file in &located.settings.knowledge.files {
         let path = located.root.join(file);
@@ -45,25 +96,51 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
             }
         })?;
     }
-    let terraform =
-        Terraform::discover(located.settings.terraform.binary.as_deref()).map_err(rollback_engine::terraform_error)?;
-    Ok(Context {
-        repository: located.repository,
-        root: located.root,
-        settings: located.settings,
-        project: located.project,
+    Ok(knowledge)
+}
+
+/// A project's store, with or without a repository.
+pub struct Kept {
+    pub store: Arc<dyn Store>,
+    pub project: String,
+    /// None outside of a repository.
+    pub located: Option<Located>,
+}
+
+/// Opens the store of the repository in which `folder` lies; where a project is named, outside of one, too.
+pub fn open_store(folder: &Path, global: &Global, project: Option<&str>) -> Result<Kept> {
+    let located = Located::find(&Place {
+        folder,
+        settings_file: global.config.as_deref(),
+        stacks: &[],
+    });
+    let (located, project) = match (located, project) {
+        (Ok(located), None) => {
+            let project = located.project.clone();
+            (Some(located), project)
+        }
+        (Err(error), None) => {
+            return Err(error.hint("outside of a repository name the project whose records are meant: --project NAME"));
+        }
+        (_, Some(name)) => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            if name.is_empty() || name.starts_with('.') || name.len() > 100 || !name.bytes().all(plain) {
+                return Err(EngineError::usage(format!("{name:?} cannot be the name of a project"))
+                    .hint("take letters, digits, dots, hyphens and underscores"));
+            }
+            (None, name.to_owned())
+        }
+    };
+    let place = match (&located, &global.store) {
+        (Some(located), _) => configured_place(global, located)?,
+        (None, Some(text)) => StorePlace::parse(text, folder)?,
+        (None, None) => StorePlace::Folder(home()?.join("store")),
+    };
+    let store = place.open()?;
+    Ok(Kept {
         store,
-        home,
-        knowledge,
-        terraform,
-        storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
-        stacks,
-        actor: actor(),
-        command: command_line(),
-        given: given(variables, &folder)?,
-        locking: Locking::default(),
-        secrets: output.secrets(),
-        observer: Box::new(Watch::new(output)),
+        project,
+        located,
     })
 }
 
@@ -180,7 +257,7 @@ fn configured_place(global: &Global, located: &Located) -> Result<StorePlace> {
 }
 
 /// Who it goes on record as: the CI's actor, else the user of this machine.
-fn actor() -> String {
+pub fn actor() -> String {
     let named = [
         "INFRA_ROLLBACK_ACTOR",
         "GITHUB_ACTOR",

@@ -139,6 +139,21 @@ impl<'s> Catalogue<'s> {
         self.read(&keys, manifest::decode)
     }
 
+    /// As [`Catalogue::list`], for releases older than `before`; with the id to go on from, none where there is no more.
+    pub fn page(
+        &self,
+        before: Option<&ReleaseId>,
+        limit: usize,
+    ) -> Result<(Listing<Release>, Option<ReleaseId>), CatalogueError> {
+        let before = before.map(|id| keys::release(&self.project, id));
+        let keys = self
+            .store
+            .list_newest(&keys::releases(&self.project), before.as_deref(), limit)?;
+        let last = keys.last().filter(|_| keys.len() == limit);
+        let last = last.and_then(|key| key.rsplit('/').next()?.parse().ok());
+        Ok((self.read(&keys, manifest::decode)?, last))
+    }
+
     /// The newest release. If that one cannot be read it is an error: an older one is not what runs now.
     pub fn latest(&self) -> Result<Option<Release>, CatalogueError> {
         let listing = self.list(1)?;

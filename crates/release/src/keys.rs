@@ -15,6 +15,8 @@
 //! | `projects/<project>/locks/<stack>` | who works on a stack |
 //! | `projects/<project>/fences/<stack>` | a counter that rises with each taking of the stack's lock and is never removed |
 //! | `projects/<project>/lock-releases/<uuid v7>` | who took a lock away from somebody, and why |
+//! | `projects/<project>/rollbacks/<uuid v7>` | a rollback as it was asked for over HTTP; its run has the same id |
+//! | `projects/<project>/idempotency/<sha256>` | which rollback an Idempotency-Key began |
 
 use crate::{ReleaseId, StoreError};
 
@@ -185,6 +187,19 @@ pub fn fence(project: &str, stack: &str) -> String {
 /// The record of a lock that was taken away from its holder.
 pub fn lock_release(project: &str, id: &str) -> String {
     in_project(project, &format!("lock-releases/{}", segment(id)))
+}
+
+/// What the keys of rollbacks that were asked for over HTTP begin with.
+pub fn rollbacks(project: &str) -> String {
+    in_project(project, "rollbacks/")
+}
+
+pub fn rollback(project: &str, id: &str) -> String {
+    format!("{}{}", rollbacks(project), segment(id))
+}
+
+pub fn idempotency(project: &str, digest: &str) -> String {
+    in_project(project, &format!("idempotency/{}", segment(digest)))
 }
 
 pub fn lock(project: &str, stack: &str) -> String {

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod diff;
@@ -11,7 +12,9 @@ pub mod locks;
 pub mod plan;
 pub mod releases;
 pub mod runs;
+pub mod serve;
 pub mod snapshot;
 pub mod state;
 pub mod store;
 pub mod to;
+pub mod tokens;

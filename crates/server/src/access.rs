@@ -1,0 +1,101 @@
+//! Who may do what: roles, what each allows, and the stacks to which it is bound.
+
+use serde::{Deserialize, Serialize};
+
+/// What a route asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// To look at what is there, values that are sensitive masked.
+    Read,
+    /// To read states as they are, secrets and all.
+    ReadRawState,
+    /// To read the audit log.
+    ReadAudit,
+    /// To lock, write and delete states, as terraform does.
+    WriteState,
+    /// To take releases, to ask for rollbacks and to drive them.
+    Operate,
+    /// To say yes to a plan.
+    Approve,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Looks.
+    Viewer,
+    /// Looks, at raw states and the audit log too.
+    Auditor,
+    /// Applies and rolls back: terraform's own role, and an orchestrator's.
+    Operator,
+    /// Looks, and says yes.
+    Approver,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    pub const ALL: [Role; 5] = [Role::Viewer, Role::Auditor, Role::Operator, Role::Approver, Role::Admin];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Auditor => "auditor",
+            Role::Operator => "operator",
+            Role::Approver => "approver",
+            Role::Admin => "admin",
+        }
+    }
+
+    pub fn allows(self, permission: Permission) -> bool {
+        use Permission::*;
+        match self {
+            Role::Viewer => matches!(permission, Read),
+            Role::Auditor => matches!(permission, Read | ReadRawState | ReadAudit),
+            // Whoever writes a state has read it: terraform plans from the raw bytes.
+            Role::Operator => matches!(permission, Read | ReadRawState | WriteState | Operate),
+            Role::Approver => matches!(permission, Read | Approve),
+            Role::Admin => true,
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Role, String> {
+        Role::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no role: viewer, auditor, operator, approver and admin are"))
+    }
+}
+
+/// Whoever asks, as the token tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The token's id.
+    pub id: String,
+    /// The token's name: as whom it goes on record.
+    pub name: String,
+    pub role: Role,
+    /// The stacks that it is for; none for all.
+    pub stacks: Vec<String>,
+}
+
+impl Principal {
+    /// Whether the principal may know that this stack exists.
+    pub fn sees(&self, stack: &str) -> bool {
+        self.stacks.is_empty() || self.stacks.iter().any(|name| name == stack)
+    }
+
+    /// Whether the principal is for all stacks, those among them that do not exist yet.
+    pub fn sees_all(&self) -> bool {
+        self.stacks.is_empty()
+    }
+
+    /// As whom it goes on record: a name may be given twice, an id is not.
+    pub fn actor(&self) -> String {
+        format!("{} ({})", self.name, self.id)
+    }
+}

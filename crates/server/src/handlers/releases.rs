@@ -1,0 +1,229 @@
+//! Releases, what differs between them, and whether one can be gone back to.
+
+use std::collections::BTreeMap;
+
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use rollback_engine::document::{self, describe_release};
+use rollback_engine::drive;
+use rollback_engine::reconcile::Guard;
+use rollback_engine::snapshot;
+use rollback_engine::target::Target;
+use rollback_inverse::{Fate, Input, Reversibility, compute};
+use rollback_release::{Release, ReleaseId};
+use rollback_state::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::access::Principal;
+use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
+use crate::problem::{self, Problem, Result};
+use crate::service::Asked;
+
+/// The release as this principal may see it: without other people's stacks; none where nothing is left of it.
+fn seen(who: &Principal, mut release: Release) -> Option<Release> {
+    let before = release.stacks.len();
+    release.stacks.retain(|stack| who.sees(&stack.name));
+    if release.stacks.len() < before {
+        // Paths tell of other stacks.
+        release.dirty.clear();
+    }
+    (who.sees_all() || !release.stacks.is_empty()).then_some(release)
+}
+
+pub fn list(call: &Call) -> Result<Response> {
+    let who = call.who()?;
+    let limit = call.limit()?;
+    let odd = |_| Problem::bad_request("cursor is the next_cursor of an earlier page");
+    let mut before: Option<ReleaseId> = call
+        .query("cursor")?
+        .map(|text| text.parse().map_err(odd))
+        .transpose()?;
+    let mut items = Vec::new();
+    loop {
+        let (page, last) = call.service.catalogue().page(before.as_ref(), limit)?;
+        for release in page.items {
+            before = Some(release.id.clone());
+            items.extend(seen(who, release).map(|release| describe_release(&release)));
+            if items.len() == limit {
+                break;
+            }
+        }
+        if items.len() == limit {
+            break;
+        }
+        match last {
+            Some(last) => before = Some(last),
+            None => {
+                before = None;
+                break;
+            }
+        }
+    }
+    ok(&Page {
+        next_cursor: before.map(|id| id.to_string()),
+        items,
+    })
+}
+
+fn find(call: &Call, text: &str) -> Result<Release> {
+    let release = call.service.catalogue().find(text)?;
+    seen(call.who()?, release).ok_or_else(|| Problem::not_found("release"))
+}
+
+pub fn get(call: &Call) -> Result<Response> {
+    ok_tagged(call, &describe_release(&find(call, call.path("release"))?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRelease {
+    name: Option<String>,
+    note: Option<String>,
+    #[serde(default)]
+    stacks: Vec<String>,
+}
+
+/// The stacks that are meant, all of which the principal must see; all of the repository's where none is named.
+pub fn chosen(call: &Call, stacks: &[String], command: &str) -> Result<rollback_engine::context::Context> {
+    let who = call.who()?;
+    if stacks.iter().any(|stack| !who.sees(stack)) {
+        return Err(Problem::not_found("stack"));
+    }
+    let actor = who.actor();
+    let asked = Asked {
+        stacks,
+        actor: &actor,
+        command,
+    };
+    let context = call.service.context(&asked)?;
+    if let Some(hidden) = context.stacks.iter().find(|stack| !who.sees(&stack.name)) {
+        let _ = hidden;
+        return Err(
+            Problem::new(&problem::FORBIDDEN, "the token is not for all stacks of the project")
+                .hint("name those that are meant in `stacks`"),
+        );
+    }
+    Ok(context)
+}
+
+pub fn create(call: &Call) -> Result<Response> {
+    let new: NewRelease = call.json()?;
+    let context = chosen(call, &new.stacks, "POST /v1/releases")?;
+    let options = snapshot::Options {
+        name: new.name,
+        note: new.note,
+    };
+    let taken = snapshot::take(&context, &options).map_err(|error| context.secrets.scrub_error(error))?;
+    let mut value = describe_release(&taken.release);
+    value["warnings"] = json!(taken.warnings);
+    let mut response = with_status(StatusCode::CREATED, &value)?;
+    set(
+        &mut response,
+        header::LOCATION,
+        &format!("/v1/releases/{}", taken.release.id),
+    );
+    Ok(response)
+}
+
+pub fn diff(call: &Call) -> Result<Response> {
+    let to = call
+        .query("to")?
+        .ok_or_else(|| Problem::bad_request("name the other release: ?to=RELEASE"))?;
+    let (from, to) = (find(call, call.path("release"))?, find(call, &to)?);
+    let mut names: Vec<&str> = from
+        .stacks
+        .iter()
+        .chain(&to.stacks)
+        .map(|stack| stack.name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let catalogue = call.service.catalogue();
+    let state = |release: &Release, name: &str| -> Result<Option<State>> {
+        let record = release.stack(name).and_then(|stack| stack.state.as_ref());
+        Ok(record.map(|record| catalogue.state(record)).transpose()?)
+    };
+    let mut stacks = Vec::new();
+    for name in names {
+        let (old, new) = (state(&from, name)?, state(&to, name)?);
+        let empty = || State::empty("1.5.0", "");
+        let (old, new) = (old.unwrap_or_else(empty), new.unwrap_or_else(empty));
+        let plan = compute(&Input {
+            current: &old,
+            target: Some(&new),
+            current_config: None,
+            target_config: None,
+            history: &[],
+            knowledge: &call.service.knowledge,
+            secrets: &[],
+        });
+        let files = |release: &Release| {
+            release
+                .stack(name)
+                .map(|stack| stack.configuration.clone())
+                .unwrap_or_default()
+        };
+        let (before, after) = (files(&from), files(&to));
+        let mut changed: Vec<&String> = before.keys().chain(after.keys()).collect();
+        changed.retain(|path| before.get(*path) != after.get(*path));
+        changed.sort();
+        changed.dedup();
+        let mut value = plan.to_json();
+        value["name"] = json!(name);
+        value["configuration_files"] = json!(changed);
+        stacks.push(value);
+    }
+    ok(&json!({ "from": from.id, "to": to.id, "stacks": stacks }))
+}
+
+pub fn eligibility(call: &Call) -> Result<Response> {
+    let to = call
+        .query("to")?
+        .ok_or_else(|| Problem::bad_request("name a revision: ?to=REVISION"))?;
+    let context = chosen(call, &call.queries("stack")?, "GET /v1/eligibility")?;
+    let scrub = |error| context.secrets.scrub_error(error);
+    let target = Target::resolve(&context, &to).map_err(scrub)?;
+    let prepared = drive::plan(&context, &target, &[], true).map_err(scrub)?;
+    let items = || prepared.iter().flat_map(|stack| &stack.reconciled.items);
+    let mut fates: BTreeMap<&str, usize> = BTreeMap::new();
+    for item in items() {
+        *fates.entry(item.fate.as_str()).or_default() += 1;
+    }
+    let refusals: Vec<Value> = prepared
+        .iter()
+        .flat_map(|stack| {
+            let name = &stack.stack;
+            let to_value = move |refusal| (name, refusal);
+            stack.reconciled.refusals.iter().map(to_value)
+        })
+        .map(|(stack, refusal)| {
+            json!({ "stack": stack, "guard": refusal.guard, "address": refusal.address, "message": refusal.message })
+        })
+        .collect();
+    let impossible = prepared.iter().any(|stack| {
+        let refusals = &stack.reconciled.refusals;
+        refusals.iter().any(|refusal| refusal.guard == Guard::Impossible)
+    }) || items().any(|item| item.fate == Fate::Impossible);
+    let lost: Vec<&str> = items()
+        .filter(|item| item.reversibility >= Reversibility::DataLoss)
+        .map(|item| item.address.as_str())
+        .collect();
+    let empty: Vec<&str> = items()
+        .filter(|item| item.fate == Fate::Create)
+        .map(|item| item.address.as_str())
+        .collect();
+    let text = json!({
+        "to": to,
+        "commit": target.commit.as_str(),
+        "eligible": !impossible,
+        "free": refusals.is_empty(),
+        "changes": items().count(),
+        "fates": fates,
+        "data_loss": lost,
+        "recreated_empty": empty,
+        "needs_acceptance": refusals,
+        "stacks": document::plan(&prepared)["stacks"],
+    });
+    ok(&text)
+}

@@ -1,0 +1,262 @@
+//! Rollbacks: asked for, looked at, given up, taken up again, undone.
+
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use jiff::Timestamp;
+use rollback_engine::again;
+use rollback_engine::run::{Consent, Runs, Status};
+use rollback_engine::target::Target;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::records::sees_run;
+use super::releases::chosen;
+use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
+use crate::problem::{self, Problem, Result};
+use crate::rollback::{Ended, IdempotencyKey, Known, Rollback, Rollbacks, Worker};
+use crate::worker::{self, Work};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRollback {
+    revision: String,
+    #[serde(default)]
+    stacks: Vec<String>,
+    #[serde(default)]
+    targets: Vec<String>,
+    reason: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    accept_data_loss: Vec<String>,
+    #[serde(default)]
+    accept_changes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Undo {
+    reason: Option<String>,
+    #[serde(default)]
+    accept_data_loss: Vec<String>,
+    #[serde(default)]
+    accept_changes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// One that the principal may see.
+pub fn find(call: &Call) -> Result<Known> {
+    let who = call.who()?;
+    let known = Rollbacks::new(&call.service).get(call.path("rollback"))?;
+    known
+        .filter(|known| known.rollback.stacks.iter().all(|stack| who.sees(stack)))
+        .ok_or_else(|| Problem::not_found("rollback"))
+}
+
+fn accepted(call: &Call, known: &Known) -> Result<Response> {
+    let rollbacks = Rollbacks::new(&call.service);
+    let mut response = with_status(StatusCode::ACCEPTED, &rollbacks.describe(known)?)?;
+    set(
+        &mut response,
+        header::LOCATION,
+        &format!("/v1/rollbacks/{}", known.rollback.id),
+    );
+    Ok(response)
+}
+
+fn key_of(call: &Call) -> Result<Option<IdempotencyKey>> {
+    let Some(value) = call.parts.headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key = key.ok_or_else(|| Problem::bad_request("Idempotency-Key is 1 to 255 visible ASCII characters"))?;
+    Ok(Some(IdempotencyKey {
+        principal: call.who()?.id.clone(),
+        key: key.to_owned(),
+        body_sha256: hex::encode(Sha256::digest(&call.body)),
+    }))
+}
+
+/// Keeps it, starts it, answers 202; the same request again is answered with what the first one began.
+fn begin(call: &Call, rollback: &Rollback, key: Option<&IdempotencyKey>) -> Result<Response> {
+    let rollbacks = Rollbacks::new(&call.service);
+    let (id, is_new) = rollbacks.create(rollback, key)?;
+    if is_new {
+        worker::begin(&call.service, &id, Work::Start, &rollback.requested_by)?;
+    }
+    let known = rollbacks.get(&id)?.ok_or_else(|| Problem::not_found("rollback"))?;
+    accepted(call, &known)
+}
+
+pub fn create(call: &Call) -> Result<Response> {
+    let new: NewRollback = call.json()?;
+    let key = key_of(call)?;
+    let context = chosen(call, &new.stacks, "POST /v1/rollbacks")?;
+    // What cannot be found out later either is said now.
+    Target::resolve(&context, &new.revision)?;
+    let who = call.who()?;
+    let id = Uuid::now_v7().to_string();
+    let rollback = Rollback {
+        format: 1,
+        worker: Worker::this(),
+        id,
+        revision: new.revision,
+        undo: None,
+        stacks: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
+        targets: new.targets,
+        reason: new.reason,
+        dry_run: new.dry_run,
+        consent: Consent {
+            data_loss: new.accept_data_loss,
+            changes: new.accept_changes,
+        },
+        requested_by: who.actor(),
+        requested_by_id: who.id.clone(),
+        created_at: Timestamp::now(),
+        plan: None,
+        ended: None,
+    };
+    begin(call, &rollback, key.as_ref())
+}
+
+pub fn undo(call: &Call) -> Result<Response> {
+    let new: Undo = call.json()?;
+    let key = key_of(call)?;
+    let who = call.who()?;
+    let service = &call.service;
+    let undone = call.path("rollback");
+    // Runs of the command line can be undone here, too.
+    let run = match Uuid::try_parse(undone) {
+        Ok(_) => Runs::new(service.store.as_ref(), &service.project).get(undone)?,
+        Err(_) => None,
+    };
+    let Some((run, _)) = run.filter(|(run, _)| sees_run(who, run)) else {
+        return Err(Problem::not_found("rollback that began"));
+    };
+    if !run.status.is_over() && !matches!(run.status, Status::Halfway | Status::NeedsReconcile) {
+        return Err(Problem::new(
+            &problem::CONFLICT,
+            format!("it is {}: there is nothing to undo yet", run.status.as_str()),
+        ));
+    }
+    chosen(call, &run.selected, "POST /v1/rollbacks")?;
+    let id = Uuid::now_v7().to_string();
+    let rollback = Rollback {
+        format: 1,
+        worker: Worker::this(),
+        id,
+        revision: format!("before {}", run.id),
+        undo: Some(run.id),
+        stacks: run.selected,
+        targets: Vec::new(),
+        reason: new.reason,
+        dry_run: false,
+        consent: Consent {
+            data_loss: new.accept_data_loss,
+            changes: new.accept_changes,
+        },
+        requested_by: who.actor(),
+        requested_by_id: who.id.clone(),
+        created_at: Timestamp::now(),
+        plan: None,
+        ended: None,
+    };
+    begin(call, &rollback, key.as_ref())
+}
+
+pub fn list(call: &Call) -> Result<Response> {
+    let who = call.who()?;
+    let limit = call.limit()?;
+    let rollbacks = Rollbacks::new(&call.service);
+    let mut before = call.query("cursor")?;
+    if before.as_deref().is_some_and(|text| Uuid::try_parse(text).is_err()) {
+        return Err(Problem::bad_request("cursor is the next_cursor of an earlier page"));
+    }
+    let mut items = Vec::new();
+    while items.len() < limit {
+        let ids = rollbacks.ids(before.as_deref(), limit)?;
+        before = ids.last().cloned();
+        for id in &ids {
+            let Some(known) = rollbacks.get(id)? else { continue };
+            if known.rollback.stacks.iter().all(|stack| who.sees(stack)) {
+                items.push(rollbacks.describe(&known)?);
+                if items.len() == limit {
+                    before = Some(id.clone());
+                    break;
+                }
+            }
+        }
+        if ids.len() < limit && items.len() < limit {
+            before = None;
+            break;
+        }
+    }
+    ok(&Page {
+        items,
+        next_cursor: before,
+    })
+}
+
+pub fn get(call: &Call) -> Result<Response> {
+    let known = find(call)?;
+    ok_tagged(call, &Rollbacks::new(&call.service).describe(&known)?)
+}
+
+pub fn plan(call: &Call) -> Result<Response> {
+    let known = find(call)?;
+    let plan = Rollbacks::new(&call.service).plan(&known.rollback)?;
+    ok(&plan.ok_or_else(|| Problem::new(&problem::CONFLICT, "there is no plan yet"))?)
+}
+
+fn idle(call: &Call, known: &Known) -> Result<()> {
+    if call.service.workers.is_at(&known.rollback.id) {
+        return Err(Problem::new(&problem::CONFLICT, "it is being worked on right now")
+            .hint("wait until it awaits approval or has stopped"));
+    }
+    if known.is_over() {
+        return Err(Problem::new(
+            &problem::CONFLICT,
+            format!("it is over ({})", known.status()),
+        ));
+    }
+    Ok(())
+}
+
+pub fn cancel(call: &Call) -> Result<Response> {
+    let Nothing {} = call.json()?;
+    let known = find(call)?;
+    idle(call, &known)?;
+    let id = &known.rollback.id;
+    if known.run.is_some() {
+        let context = chosen(call, &known.rollback.stacks, "POST /v1/rollbacks/…/cancel")?;
+        again::abort(&context, Some(id)).map_err(|error| context.secrets.scrub_error(error))?;
+    }
+    let actor = call.who()?.actor();
+    let rollbacks = Rollbacks::new(&call.service);
+    rollbacks.change(id, |rollback| {
+        rollback.ended = Some(Ended {
+            at: Timestamp::now(),
+            status: "cancelled".to_owned(),
+            message: Some(format!("given up by {actor}")),
+            hints: Vec::new(),
+        });
+    })?;
+    let known = rollbacks.get(id)?.ok_or_else(|| Problem::not_found("rollback"))?;
+    ok(&rollbacks.describe(&known)?)
+}
+
+pub fn resume(call: &Call) -> Result<Response> {
+    let Nothing {} = call.json()?;
+    let known = find(call)?;
+    idle(call, &known)?;
+    let work = match known.run {
+        Some(_) => Work::Resume,
+        None => Work::Start,
+    };
+    worker::begin(&call.service, &known.rollback.id, work, &call.who()?.actor())?;
+    accepted(call, &find(call)?)
+}

@@ -1,0 +1,21 @@
+//! The service: an API for orchestrators, and Terraform's HTTP state backend.
+//!
+//! A request finds its place in one table ([`routes::ROUTES`]), which says who may call it and what goes on record; the
+//! router, the authorisation, the audit log and the OpenAPI document are all made from that table. What the handlers do
+//! is done by the engine and kept in the store; nothing here knows where bytes lie.
+
+pub mod access;
+pub mod app;
+mod call;
+mod handlers;
+mod listen;
+pub mod openapi;
+pub mod problem;
+mod rollback;
+pub mod routes;
+pub mod service;
+pub mod tokens;
+mod worker;
+
+pub use listen::serve;
+pub use worker::take_up;

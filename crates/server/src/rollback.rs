@@ -1,0 +1,381 @@
+//! A rollback that was asked for over HTTP: the request, kept before it is answered, beside the run that carries it out
+//! and has the same id.
+
+use jiff::Timestamp;
+use rollback_engine::approval::{Approval, Approvals};
+use rollback_engine::error::{EngineError, Kind};
+use rollback_engine::holder::{Machine, Process, life};
+use rollback_engine::journal::{Event, Journal};
+use rollback_engine::lease::Life;
+use rollback_engine::run::{Consent, Run, Runs, Status};
+use rollback_release::{BlobId, Created, Operation, Replaced, Store, Transacted, Version, keys};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::problem::{self, Problem, Result};
+use crate::service::Service;
+
+/// How the service's part of it ended, where the run's own record does not tell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ended {
+    pub at: Timestamp,
+    /// `completed`, `planned`, `refused`, `locked`, `failed`, `halfway`, `awaiting-approval`, `cancelled`.
+    pub status: String,
+    pub message: Option<String>,
+    #[serde(default)]
+    pub hints: Vec<String>,
+}
+
+/// The process that works on a rollback.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Worker {
+    #[serde(flatten)]
+    machine: Machine,
+    process: Process,
+}
+
+impl Worker {
+    /// This process.
+    pub fn this() -> Worker {
+        Worker {
+            machine: Machine::this(),
+            process: Process::this(),
+        }
+    }
+
+    /// Whether it is known to be gone: only ever known for this machine.
+    pub fn is_dead(&self) -> bool {
+        life(&self.process, &self.machine) == Life::Dead
+    }
+}
+
+/// The request as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rollback {
+    pub format: u32,
+    /// The run's id, too.
+    pub id: String,
+    pub revision: String,
+    /// The run that is undone, where it is an undo.
+    pub undo: Option<String>,
+    pub stacks: Vec<String>,
+    pub targets: Vec<String>,
+    pub reason: Option<String>,
+    pub dry_run: bool,
+    pub consent: Consent,
+    pub requested_by: String,
+    /// The id of the token that asked.
+    pub requested_by_id: String,
+    pub created_at: Timestamp,
+    /// Which process works on it, or did last.
+    pub worker: Worker,
+    /// The plan as it was last shown.
+    #[serde(default)]
+    pub plan: Option<BlobId>,
+    /// How the last attempt ended; none while one is under way.
+    #[serde(default)]
+    pub ended: Option<Ended>,
+}
+
+/// The plan's parts that say what has to be accepted.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    pub data_loss: Vec<String>,
+    pub changes: Vec<String>,
+}
+
+impl Needs {
+    fn of(plan: &Value) -> Needs {
+        let mut needs = Needs::default();
+        for refusal in plan["needs_acceptance"].as_array().into_iter().flatten() {
+            let Some(address) = refusal["address"].as_str() else {
+                continue;
+            };
+            match refusal["guard"].as_str() {
+                Some("data-loss") => needs.data_loss.push(address.to_owned()),
+                _ => needs.changes.push(address.to_owned()),
+            }
+        }
+        needs
+    }
+
+    /// What is left when this consent is given.
+    pub fn without(mut self, consent: &Consent) -> Needs {
+        self.data_loss.retain(|address| !consent.data_loss.contains(address));
+        self.changes.retain(|address| !consent.changes.contains(address));
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.data_loss.is_empty() && self.changes.is_empty()
+    }
+}
+
+/// A rollback with everything that is known of it.
+pub struct Known {
+    pub rollback: Rollback,
+    pub version: Version,
+    pub run: Option<Run>,
+}
+
+impl Known {
+    /// Where it stands, in one word.
+    pub fn status(&self) -> &str {
+        match (&self.run, &self.rollback.ended) {
+            (Some(run), _) if run.status != Status::Planning => run.status.as_str(),
+            (_, Some(ended)) => &ended.status,
+            (Some(run), None) => run.status.as_str(),
+            (None, None) => "queued",
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        match (&self.run, &self.rollback.ended) {
+            (Some(run), _) if run.status != Status::Planning => run.status.is_over(),
+            (_, ended) => ended.is_some(),
+        }
+    }
+}
+
+/// The rollbacks of a project.
+pub struct Rollbacks<'s> {
+    service: &'s Service,
+}
+
+impl<'s> Rollbacks<'s> {
+    pub fn new(service: &'s Service) -> Self {
+        Rollbacks { service }
+    }
+
+    fn store(&self) -> &'s dyn Store {
+        self.service.store.as_ref()
+    }
+
+    /// Keeps a new request. With an idempotency key the same request again gives the earlier one: false then.
+    ///
+    /// # Errors
+    /// The key belongs to a request with another body.
+    pub fn create(&self, rollback: &Rollback, key: Option<&IdempotencyKey>) -> Result<(String, bool)> {
+        let record_key = keys::rollback(&self.service.project, &rollback.id);
+        let bytes = encode(rollback);
+        let Some(key) = key else {
+            return match self.store().create(&record_key, &bytes)? {
+                Created::Yes(_) => Ok((rollback.id.clone(), true)),
+                Created::Exists => Err(Problem::new(&problem::CONFLICT, "the id is taken; try again")),
+            };
+        };
+        let place = keys::idempotency(&self.service.project, &key.digest());
+        let used = Used {
+            body_sha256: key.body_sha256.clone(),
+            rollback: rollback.id.clone(),
+        };
+        let value = encode(&used);
+        let operations = [
+            Operation::Create {
+                key: &place,
+                value: &value,
+            },
+            Operation::Create {
+                key: &record_key,
+                value: &bytes,
+            },
+        ];
+        if let Transacted::Yes(_) = self.store().transact(&operations)? {
+            return Ok((rollback.id.clone(), true));
+        }
+        let Some((bytes, _)) = self.store().get(&place)? else {
+            return Err(Problem::new(&problem::CONFLICT, "the id is taken; try again"));
+        };
+        let used: Used = decode(&place, &bytes)?;
+        if used.body_sha256 != key.body_sha256 {
+            return Err(Problem::new(
+                &problem::IDEMPOTENCY_KEY_REUSED,
+                "this Idempotency-Key belongs to an earlier request with another body",
+            ));
+        }
+        Ok((used.rollback, false))
+    }
+
+    /// One by its id.
+    pub fn get(&self, id: &str) -> Result<Option<Known>> {
+        if uuid::Uuid::try_parse(id).is_err() {
+            return Ok(None);
+        }
+        let key = keys::rollback(&self.service.project, id);
+        let Some((bytes, version)) = self.store().get(&key)? else {
+            return Ok(None);
+        };
+        let run = Runs::new(self.store(), &self.service.project).get(id)?;
+        Ok(Some(Known {
+            rollback: decode(&key, &bytes)?,
+            version,
+            run: run.map(|(run, _)| run),
+        }))
+    }
+
+    /// Ids before `before`, newest first.
+    pub fn ids(&self, before: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        let prefix = keys::rollbacks(&self.service.project);
+        let before = before.map(|id| keys::rollback(&self.service.project, id));
+        let keys = self.store().list_newest(&prefix, before.as_deref(), limit)?;
+        Ok(keys.iter().map(|key| key[prefix.len()..].to_owned()).collect())
+    }
+
+    /// Changes the record, whoever else does so at the same time.
+    pub fn change(&self, id: &str, how: impl Fn(&mut Rollback)) -> Result<()> {
+        loop {
+            let known = self.get(id)?.ok_or_else(|| Problem::not_found("rollback"))?;
+            let mut rollback = known.rollback;
+            how(&mut rollback);
+            let key = keys::rollback(&self.service.project, id);
+            if let Replaced::Yes(_) = self.store().replace(&key, &known.version, &encode(&rollback))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The plan as it was last shown.
+    pub fn plan(&self, rollback: &Rollback) -> Result<Option<Value>> {
+        let Some(blob) = &rollback.plan else {
+            return Ok(None);
+        };
+        let bytes = self.store().get_blob(blob)?;
+        Ok(Some(decode("of the plan", &bytes)?))
+    }
+
+    /// The digest of the plan that awaits approval.
+    pub fn digest(&self, known: &Known) -> Result<Option<String>> {
+        let Some(run) = known.run.as_ref().filter(|run| run.status == Status::AwaitingApproval) else {
+            return Ok(None);
+        };
+        // The journal, not the shown document, is what a resumed run compares with.
+        let journal = Journal::open(self.store(), &self.service.project, &run.id)?;
+        let mut stacks: Vec<&str> = Vec::new();
+        for entry in journal.entries() {
+            match &entry.event {
+                Event::Resumed { .. } => stacks.clear(),
+                Event::Planned { stack, .. } => stacks.push(stack),
+                _ => {}
+            }
+        }
+        Ok(journal.last_planned(&stacks).filter(|_| !stacks.is_empty()))
+    }
+
+    /// What was said to that plan so far.
+    pub fn approval(&self, id: &str, digest: &str) -> Result<Option<Approval>> {
+        Ok(Approvals::new(self.store(), &self.service.project, id).get(digest)?)
+    }
+
+    /// Everything about it that may be shown.
+    pub fn describe(&self, known: &Known) -> Result<Value> {
+        let rollback = &known.rollback;
+        let digest = self.digest(known)?;
+        let mut value = json!({
+            "id": rollback.id,
+            "status": known.status(),
+            "over": known.is_over(),
+            "revision": rollback.revision,
+            "undo_of": rollback.undo,
+            "stacks": rollback.stacks,
+            "targets": rollback.targets,
+            "reason": rollback.reason,
+            "dry_run": rollback.dry_run,
+            "requested_by": rollback.requested_by,
+            "created_at": rollback.created_at,
+            "commit": known.run.as_ref().map(|run| &run.commit),
+            "ended_at": known.run.as_ref().and_then(|run| run.ended_at),
+            "backup": known.run.as_ref().and_then(|run| run.backup.as_ref()),
+            "result": known.run.as_ref().and_then(|run| run.result.as_ref()),
+            "message": rollback.ended.as_ref().and_then(|ended| ended.message.as_ref()),
+            "hints": rollback.ended.as_ref().map_or_else(Vec::new, |ended| ended.hints.clone()),
+            "links": { "self": format!("/v1/rollbacks/{}", rollback.id),
+                "plan": format!("/v1/rollbacks/{}/plan", rollback.id),
+                "events": format!("/v1/rollbacks/{}/events", rollback.id),
+                "approvals": format!("/v1/rollbacks/{}/approvals", rollback.id) },
+            "approval": null,
+        });
+        if let Some(digest) = digest {
+            value["approval"] = self.describe_approval(known, &digest)?;
+        }
+        Ok(value)
+    }
+
+    /// What stands between the plan and its execution.
+    pub fn describe_approval(&self, known: &Known, digest: &str) -> Result<Value> {
+        let approval = self.approval(&known.rollback.id, digest)?;
+        let needs = self.needs(known, approval.as_ref())?;
+        let given: Vec<Value> = approval
+            .iter()
+            .flat_map(|approval| approval.standing())
+            .map(|given| json!(given))
+            .collect();
+        Ok(json!({
+            "digest": digest,
+            "needed": self.service.approvals.count,
+            "by_requester": self.service.approvals.by_requester,
+            "given": given,
+            "missing_acceptance": { "data_loss": needs.data_loss, "changes": needs.changes },
+        }))
+    }
+
+    /// What nobody has accepted yet.
+    pub fn needs(&self, known: &Known, approval: Option<&Approval>) -> Result<Needs> {
+        let plan = self.plan(&known.rollback)?.unwrap_or_default();
+        let mut needs = Needs::of(&plan);
+        if let Some(run) = &known.run {
+            needs = needs.without(&run.consent);
+        }
+        if let Some(approval) = approval {
+            needs = needs.without(&approval.consent());
+        }
+        Ok(needs)
+    }
+}
+
+/// What an attempt's error means for the record.
+pub fn ended(error: &EngineError) -> Ended {
+    let status = match error.kind {
+        Kind::Failed | Kind::Usage => "failed",
+        Kind::Refused => "refused",
+        Kind::Halfway => "halfway",
+        Kind::Locked => "locked",
+        Kind::AwaitingApproval => "awaiting-approval",
+    };
+    Ended {
+        at: Timestamp::now(),
+        status: status.to_owned(),
+        message: Some(error.message.clone()),
+        hints: error.hints.clone(),
+    }
+}
+
+/// Whose key it is, and for which body.
+pub struct IdempotencyKey {
+    pub principal: String,
+    pub key: String,
+    pub body_sha256: String,
+}
+
+impl IdempotencyKey {
+    fn digest(&self) -> String {
+        hex::encode(Sha256::digest(format!("{}\n{}", self.principal, self.key)))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Used {
+    body_sha256: String,
+    rollback: String,
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(what: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        tracing::error!(what, %error, "a record cannot be read");
+        Problem::new(&problem::UNPROCESSABLE, "its record cannot be read").hint("a newer service may have written it")
+    })
+}

@@ -1,0 +1,133 @@
+//! What every request works with: the store, the audit log, and a way into the repository.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollback_engine::audit::Audit;
+use rollback_engine::context::Context;
+use rollback_inverse::Knowledge;
+use rollback_release::{Catalogue, Store};
+
+use crate::problem::{self, Problem, Result};
+use crate::worker::Workers;
+
+/// Which context is asked for.
+pub struct Asked<'a> {
+    /// Empty for all stacks.
+    pub stacks: &'a [String],
+    pub actor: &'a str,
+    /// What is being done, for the record.
+    pub command: &'a str,
+}
+
+/// Opens the repository's context anew: git and terraform's folders are read as they are at that moment.
+pub type Opener = Box<dyn Fn(&Asked<'_>) -> rollback_engine::error::Result<Context> + Send + Sync>;
+
+/// How many people have to say yes, and who may.
+#[derive(Clone, Copy, Debug)]
+pub struct ApprovalRules {
+    /// How many different people.
+    pub count: usize,
+    /// Whether whoever asked for the rollback may be one of them.
+    pub by_requester: bool,
+    /// How long a yes is good for.
+    pub lifetime: Duration,
+}
+
+impl Default for ApprovalRules {
+    fn default() -> Self {
+        ApprovalRules {
+            count: 1,
+            by_requester: true,
+            lifetime: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// What the service takes on at a time. Sizes in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub connections: usize,
+    /// Requests that are worked on at the same time; more wait, and are turned away after a while.
+    pub requests: usize,
+    /// Bodies of states that are in memory at the same time.
+    pub state_memory: usize,
+    pub state: usize,
+    pub body: usize,
+    pub headers: usize,
+    pub header_time: Duration,
+    pub body_time: Duration,
+    /// How long a request waits for its turn.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 8192,
+            requests: 64,
+            state_memory: 1 << 30,
+            state: 256 << 20,
+            body: 1 << 20,
+            headers: 64 << 10,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(120),
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The service.
+pub struct Service {
+    pub store: Arc<dyn Store>,
+    pub project: String,
+    pub audit: Audit,
+    pub knowledge: Knowledge,
+    pub approvals: ApprovalRules,
+    pub limits: Limits,
+    opener: Option<Opener>,
+    pub(crate) workers: Workers,
+}
+
+impl Service {
+    /// Without an opener it keeps states and answers questions about what the store holds.
+    pub fn new(store: Arc<dyn Store>, project: &str, opener: Option<Opener>) -> Service {
+        Service {
+            audit: Audit::new(store.clone(), project),
+            store,
+            project: project.to_owned(),
+            knowledge: Knowledge::built_in(),
+            approvals: ApprovalRules::default(),
+            limits: Limits::default(),
+            opener,
+            workers: Workers::default(),
+        }
+    }
+
+    pub fn catalogue(&self) -> Catalogue<'_> {
+        Catalogue::new(self.store.as_ref(), &self.project)
+    }
+
+    pub fn has_repository(&self) -> bool {
+        self.opener.is_some()
+    }
+
+    /// Waits until no rollback is being worked on; false where that takes longer.
+    pub fn wait_for_workers(&self, longest: Duration) -> bool {
+        self.workers.wait(longest)
+    }
+
+    /// The repository's context.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be opened.
+    pub fn context(&self, asked: &Asked<'_>) -> Result<Context> {
+        match &self.opener {
+            Some(open) => Ok(open(asked)?),
+            None => Err(Problem::new(
+                &problem::NO_REPOSITORY,
+                "this service was started without a repository",
+            )),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The service over its router, and over real connections where those are what is tried.
+
+mod audit;
+mod authorization;
+mod backend;
+mod basics;
+mod connections;
+mod secrets;
+mod support;
