@@ -17,5 +17,6 @@ mod records;
 mod refactors;
 mod remote;
 mod secrets;
+mod shared_store;
 mod stacks;
 mod values;

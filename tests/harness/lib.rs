@@ -19,6 +19,7 @@ mod checks;
 pub mod contention;
 mod live;
 mod ran;
+mod shared;
 mod state_server;
 mod world;
 
@@ -28,6 +29,7 @@ pub use bucket::Bucket;
 pub use chance::{Chance, scale};
 pub use live::{Happened, Objects, StateFile, happened};
 pub use ran::Ran;
+pub use shared::shared_store;
 pub use state_server::StateServer;
 pub use world::{Release, World};
 

@@ -38,6 +38,8 @@ pub struct World {
     pub state_file: Option<PathBuf>,
     /// The remote backend that keeps the live state, where one does.
     pub server: Option<StateServer>,
+    /// The URL of the shared store that the tool is told to use; its own embedded one when empty.
+    pub store: Option<String>,
     environment: Vec<(String, String)>,
     log: Mutex<Vec<String>>,
 }
@@ -75,6 +77,7 @@ impl World {
             stack: String::new(),
             state_file: None,
             server: None,
+            store: None,
             environment: environment(&path),
             log: Mutex::default(),
             folder,
@@ -108,6 +111,7 @@ impl World {
             stack: self.stack.clone(),
             state_file: None,
             server: self.server.clone(),
+            store: self.store.clone(),
             environment: environment(&path),
             log: Mutex::new(vec!["(a copy)".to_owned()]),
             folder,
@@ -128,6 +132,19 @@ impl World {
     pub fn set(&mut self, name: &str, value: &str) {
         self.unset(name);
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// From now on every run of the tool is told to use this shared store of an emulator.
+    pub fn use_store(&mut self, url: &str) {
+        self.store = Some(url.to_owned());
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("NO_PROXY", "127.0.0.1"),
+        ] {
+            self.set(name, value);
+        }
     }
 
     /// From now on no command gets this variable.
@@ -350,6 +367,9 @@ impl World {
 
     fn command(&self, folder: &Path, program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program);
+        if let Some(store) = self.store.as_ref().filter(|_| program == tool()) {
+            command.args(["--store", store]);
+        }
         command
             .args(arguments)
             .current_dir(folder)

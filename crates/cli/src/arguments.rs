@@ -47,7 +47,7 @@ pub enum Command {
     /// The whole story in a temporary folder, with real terraform and no cloud
     Demo(DemoArguments),
     /// Check terraform, git, the store and the stacks, and say how to mend what is wrong
-    Doctor,
+    Doctor(DoctorArguments),
     /// Keep HEAD and every stack's state as a release (do this after each apply)
     Snapshot(SnapshotArguments),
     /// The releases that are kept, newest first
@@ -117,6 +117,13 @@ pub struct DemoArguments {
     /// Leave the folder for a look around
     #[arg(long)]
     pub keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Try the shared store for minutes instead of seconds: 64 writers, 200 rounds of each race
+    #[arg(long)]
+    pub thorough: bool,
 }
 
 #[derive(Debug, Args)]

@@ -75,7 +75,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
     match &arguments.command {
         Command::Init(own) => commands::init::run(global, own, output).map(done),
         Command::Demo(own) => commands::demo::run(own, output).map(done),
-        Command::Doctor => commands::doctor::run(global, output),
+        Command::Doctor(own) => commands::doctor::run(global, own, output),
         Command::Snapshot(own) => commands::snapshot::run(global, own, output).map(done),
         Command::Releases(own) => commands::releases::list(global, own, output).map(done),
         Command::Show { release } => commands::releases::show(global, release, output).map(done),

@@ -193,11 +193,8 @@ fn hint<E: ProvideErrorMetadata + Error + 'static>(
             }
         }
         code if status == 403 || code.starts_with("AccessDenied") => {
-            format!(
-                "this needs {}: {}",
-                call.permission,
-                statement(location, region, &[call.permission])
-            )
+            let needed = named(service.err().message()).unwrap_or(call.permission);
+            format!("this needs {needed}: {}", statement(location, region, &[needed]))
         }
         "KMS.DisabledException" | "KMS.NotFoundException" | "KMS.KMSInvalidStateException" => {
             "the KMS key of the bucket or of ?kms_key_id= cannot be used: look at its state and region".to_owned()
@@ -211,6 +208,14 @@ fn hint<E: ProvideErrorMetadata + Error + 'static>(
         }
         _ => return None,
     })
+}
+
+/// The action that AWS itself names in a refusal: "… is not authorized to perform: dynamodb:ConditionCheckItem on …".
+fn named(message: Option<&str>) -> Option<&str> {
+    let (_, rest) = message?.split_once("not authorized to perform: ")?;
+    let action = rest.split_whitespace().next()?;
+    let of_action = |char: char| char.is_ascii_alphanumeric() || char == ':';
+    action.chars().all(of_action).then_some(action)
 }
 
 /// An IAM statement that allows these actions on the store's bucket, objects or table.

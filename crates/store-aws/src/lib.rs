@@ -41,6 +41,7 @@ mod blobs;
 mod compression;
 pub mod connect;
 mod create;
+mod examine;
 mod failure;
 mod item;
 mod location;
@@ -54,6 +55,7 @@ pub mod terraform_backend;
 mod transaction;
 
 pub use create::{Outcome, Setting};
+pub use examine::{Finding, Found, Thoroughness};
 pub use failure::statement;
 pub use location::{InvalidLocation, Location};
 pub use patience::Patience;

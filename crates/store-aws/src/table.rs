@@ -346,7 +346,7 @@ impl Table {
                     .expression_attribute_values(":from", AttributeValue::S(range.from.to_owned()))
                     .expression_attribute_values(":to", AttributeValue::S(range.to.to_owned()))
                     .scan_index_forward(range.upwards)
-                    .limit(i32::try_from(limit - found.len() + 1).unwrap_or(i32::MAX))
+                    .limit(i32::try_from((limit - found.len()).saturating_add(1)).unwrap_or(i32::MAX))
                     .set_exclusive_start_key(start.clone());
                 match range.values {
                     true => request,

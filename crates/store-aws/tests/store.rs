@@ -399,3 +399,17 @@ fn a_server_that_is_not_there_is_named() {
         );
     }
 }
+
+#[test]
+fn no_limit_is_a_limit() {
+    let Some(servers) = Servers::best() else { return };
+    let store = store(&servers);
+    let _ = yes(store.create("projects/p/runs/1/record", b"x").unwrap());
+    assert_eq!(store.list("projects/p/", None, usize::MAX).unwrap().len(), 1);
+    assert_eq!(
+        store.list_newest("projects/p/runs/", None, usize::MAX).unwrap().len(),
+        1
+    );
+    assert_eq!(store.entries("", None, usize::MAX).unwrap().len(), 1);
+    assert_eq!(store.stored_blobs(None, usize::MAX).unwrap(), []);
+}

@@ -5,12 +5,13 @@ use rollback_engine::live::Live;
 use rollback_engine::lock;
 use rollback_engine::run::Runs;
 use rollback_release::{Created, Replaced};
+use rollback_store_aws::{AwsStore, Found, Thoroughness};
 use rollback_terraform::Terraform;
 use serde_json::{Value, json};
 
-use crate::arguments::{Global, VariableArguments};
+use crate::arguments::{DoctorArguments, Global, VariableArguments};
 use crate::output::{Output, Tone};
-use crate::session;
+use crate::session::{self, StorePlace};
 
 struct Examination<'o> {
     output: &'o Output,
@@ -44,13 +45,14 @@ impl Examination<'_> {
 }
 
 /// Looks at everything; 1 where something is broken.
-pub fn run(global: &Global, output: &Output) -> Result<u8> {
+pub fn run(global: &Global, own: &DoctorArguments, output: &Output) -> Result<u8> {
     let mut examination = Examination {
         output,
         findings: Vec::new(),
         broken: false,
     };
     terraform(&mut examination);
+    shared_store(&mut examination, global, own.thorough);
     match session::open(global, &VariableArguments::default(), output) {
         Ok(context) => project(&mut examination, &context),
         Err(error) => examination.bad("project", &error.message, &error.hints),
@@ -79,6 +81,39 @@ fn terraform(examination: &mut Examination<'_>) {
             &error.to_string(),
             &error.hint().into_iter().collect::<Vec<_>>(),
         ),
+    }
+}
+
+/// The promises of S3 and DynamoDB, or of what stands for them, tried on the user's own bucket and table.
+fn shared_store(examination: &mut Examination<'_>, global: &Global, thorough: bool) {
+    // Where the place itself cannot be understood, opening the project says so.
+    let Ok(StorePlace::Shared(location)) = session::store_place(global) else {
+        return;
+    };
+    let store = match AwsStore::open(&location) {
+        Ok(store) => store,
+        Err(error) => {
+            return examination.bad(
+                "store",
+                &error.to_string(),
+                &error.hint().into_iter().collect::<Vec<_>>(),
+            );
+        }
+    };
+    let thoroughness = if thorough {
+        Thoroughness::LONG
+    } else {
+        Thoroughness::SHORT
+    };
+    let output = examination.output;
+    let progress = |text: &str| output.note(Tone::Faint, &format!("{}: {text} …", location.place()));
+    for finding in store.examine(&thoroughness, &progress) {
+        let what = format!("store, {}", finding.what);
+        match finding.verdict {
+            Found::Good(text) => examination.good(&what, &text),
+            Found::Note { text, hint } => examination.note(&what, &text, &hint),
+            Found::Bad { text, hints } => examination.bad(&what, &text, &hints),
+        }
     }
 }
 

@@ -67,7 +67,7 @@ fn setting(what: impl Into<String>, outcome: Outcome) -> Setting {
 }
 
 /// An error of a call about the bucket or the table as a whole.
-fn about<E>(
+pub(crate) fn about<E>(
     objects: &crate::objects::Objects,
     action: &'static str,
     place: String,

@@ -3,6 +3,8 @@
 // Each test file uses a part; a test that is skipped has nobody else to tell why.
 #![allow(dead_code, clippy::print_stderr)]
 
+pub mod faulty;
+
 use rollback_store_aws::{AwsStore, Location};
 use uuid::Uuid;
 
