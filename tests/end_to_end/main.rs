@@ -19,4 +19,5 @@ mod remote;
 mod secrets;
 mod shared_store;
 mod stacks;
+mod upkeep;
 mod values;

@@ -137,13 +137,40 @@ pub struct SnapshotArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct ReleasesArguments {
+    #[command(subcommand)]
+    pub command: Option<ReleasesCommand>,
     /// How many
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub limit: usize,
     /// The releases that runs took of what was before and after them, too
     #[arg(long)]
     pub all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReleasesCommand {
+    /// Keep a release whatever its age; `store gc` never removes it
+    Pin(MarkArguments),
+    /// Let a pinned release go by age again
+    Unpin(MarkArguments),
+    /// Mark a release as broken: nobody should go back to it
+    Bad(MarkArguments),
+    /// Mark a release as one that works
+    Good(MarkArguments),
+    /// Take back `bad` or `good`
+    Unmark(MarkArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct MarkArguments {
+    /// A release by id, name or commit
+    #[arg(value_name = "RELEASE")]
+    pub release: String,
+    /// Why; it is shown with the release
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -402,6 +429,55 @@ pub enum StoreCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Make the index of releases anew from the releases themselves
+    RebuildIndex,
+    /// Remove what nothing needs: blobs that nothing names, and with --keep-last or --keep-within old releases
+    Gc(GcArguments),
+    /// Copy everything (blobs, releases, runs, journals, marks) from one store into another, verified; goes on where it
+    /// was cut off, and never writes over what differs
+    Copy {
+        /// The store to read: a folder, file://… or s3://…
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// The store to write
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Show what would be removed, with sizes, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Ask nothing
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Keep so many of the newest releases; older ones go with their backups
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep_last: Option<u32>,
+    /// Keep every release that is younger than this, such as 90d, 12w or 36h
+    #[arg(long, value_name = "TIME", value_parser = age)]
+    pub keep_within: Option<jiff::SignedDuration>,
+    /// Leave blobs alone that were put within this time, named or not; at least 2d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = age)]
+    pub grace: jiff::SignedDuration,
+}
+
+/// `90d`, `12w`, `36h`, `1y`: days have 24 hours here, years 365 days.
+fn age(text: &str) -> Result<jiff::SignedDuration, String> {
+    let wrong = || format!("{text:?} is no time; write a number and one of h, d, w, y, such as 90d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    let hours = match unit {
+        'h' => 1,
+        'd' => 24,
+        'w' => 7 * 24,
+        'y' => 365 * 24,
+        _ => return Err(wrong()),
+    };
+    let hours = number.checked_mul(hours).filter(|hours| (0..=876_000).contains(hours));
+    hours.map(jiff::SignedDuration::from_hours).ok_or_else(wrong)
 }
 
 #[derive(Debug, Subcommand)]

@@ -77,7 +77,10 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::Demo(own) => commands::demo::run(own, output).map(done),
         Command::Doctor(own) => commands::doctor::run(global, own, output),
         Command::Snapshot(own) => commands::snapshot::run(global, own, output).map(done),
-        Command::Releases(own) => commands::releases::list(global, own, output).map(done),
+        Command::Releases(own) => match &own.command {
+            None => commands::releases::list(global, own, output).map(done),
+            Some(command) => commands::releases::mark(global, command, output).map(done),
+        },
         Command::Show { release } => commands::releases::show(global, release, output).map(done),
         Command::Diff(own) => commands::diff::run(global, own, output).map(done),
         Command::Plan(own) => commands::plan::run(global, own, output),
@@ -118,6 +121,9 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         },
         Command::Store(own) => match own {
             StoreCommand::Create { dry_run } => commands::store::create(global, *dry_run, output).map(done),
+            StoreCommand::RebuildIndex => commands::upkeep::rebuild_index(global, output).map(done),
+            StoreCommand::Gc(own) => commands::upkeep::gc(global, own, output).map(done),
+            StoreCommand::Copy { from, to } => commands::upkeep::copy(from, to, output).map(done),
         },
         Command::Import(own) => match own {
             ImportCommand::S3Versions(own) => commands::import::s3_versions(global, own, output).map(done),

@@ -14,7 +14,7 @@ use rollback_state::State;
 
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
-use crate::live::Live;
+use crate::live::{Live, newest_kept};
 
 /// Larger files are not kept with a release: they are no configuration.
 const LARGEST_FILE: usize = 4 << 20;
@@ -77,6 +77,7 @@ pub fn collect(
         .unwrap_or_default();
     let sensitive_variables = sensitive_variables(&configuration);
     let parts = StackParts {
+        like: newest_kept(context, &stack.name)?,
         name: stack.name.clone(),
         dir: dir.to_owned(),
         workspace: live.workspace().to_owned(),

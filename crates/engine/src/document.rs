@@ -2,15 +2,15 @@
 //! sensitive.
 
 use rollback_inverse::Fate;
-use rollback_release::{Release, ReleaseKind};
+use rollback_release::{Release, ReleaseKind, Summary};
 use serde_json::{Map, Value, json};
 
 use crate::prepare::Prepared;
 use crate::reconcile::{Item, Reconciled};
 
 /// What kind of release it is, and the run that it belongs to.
-pub fn release_kind(release: &Release) -> (&'static str, Option<&str>) {
-    match &release.kind {
+pub fn release_kind(kind: &ReleaseKind) -> (&'static str, Option<&str>) {
+    match kind {
         ReleaseKind::Snapshot => ("snapshot", None),
         ReleaseKind::Backup { run } => ("backup", Some(run)),
         ReleaseKind::Result { run } => ("result", Some(run)),
@@ -20,7 +20,12 @@ pub fn release_kind(release: &Release) -> (&'static str, Option<&str>) {
 
 /// A release as JSON: what it is, no values.
 pub fn describe_release(release: &Release) -> Value {
-    let (kind, run) = release_kind(release);
+    describe_summary(&Summary::of(release))
+}
+
+/// As [`describe_release`].
+pub fn describe_summary(release: &Summary) -> Value {
+    let (kind, run) = release_kind(&release.kind);
     json!({
         "id": release.id.as_str(),
         "commit": release.commit,
@@ -42,12 +47,12 @@ pub fn describe_release(release: &Release) -> Value {
                 "sha256": state.sha256, "serial": state.serial, "lineage": state.lineage,
                 "terraform_version": state.terraform_version, "instances": state.instances,
             })),
-            "configuration_files": stack.configuration.len(),
-            "module_files": stack.modules.as_ref().map_or(0, |modules| modules.files.len()),
+            "configuration_files": stack.configuration_files,
+            "module_files": stack.module_files,
             "terraform": { "product": stack.terraform.product, "version": stack.terraform.version },
             "providers": stack.providers,
             "variables": stack.variables.iter().map(|variable| json!({
-                "name": variable.name, "origin": variable.origin, "sensitive": variable.sensitive, "kept": variable.value.is_some(),
+                "name": variable.name, "origin": variable.origin, "sensitive": variable.sensitive, "kept": variable.kept,
             })).collect::<Vec<_>>(),
             "variable_files": stack.variable_files.iter().map(|file| json!({
                 "path": file.path, "tracked": file.tracked, "left_out": file.left_out,

@@ -114,7 +114,7 @@ impl Drive<'_> {
                     }
                     record.state = live
                         .state()
-                        .map(|state: &State| crate::live::keep(context, state))
+                        .map(|state: &State| crate::live::keep(context, &part.stack, state))
                         .transpose()?;
                     record
                 }

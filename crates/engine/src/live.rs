@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rollback_config::{DiskTree, load};
-use rollback_release::{BackendRecord, StateRecord};
+use rollback_release::{BackendRecord, BlobId, StateRecord};
 use rollback_state::State;
 use rollback_terraform::{Backend, BackendConfig, Location, StateStorage};
 use serde_json::{Map, Value};
@@ -185,13 +185,22 @@ impl Live {
     }
 }
 
-/// Puts a state into the store and gives its record.
+/// Puts a state of a stack into the store and gives its record.
 ///
 /// # Errors
 /// The store does.
-pub fn keep(context: &Context, state: &State) -> Result<StateRecord> {
-    let blob = context.store.put_blob(state.bytes())?;
+pub fn keep(context: &Context, stack: &str, state: &State) -> Result<StateRecord> {
+    let like = newest_kept(context, stack)?;
+    let blob = context.store.put_blob_like(state.bytes(), like.as_ref())?;
     Ok(StateRecord::new(state, blob))
+}
+
+/// The newest state of a stack that is kept: another one of the same stack is like it.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn newest_kept(context: &Context, stack: &str) -> Result<Option<BlobId>> {
+    Ok(context.catalogue().newest_state(stack)?.map(|state| state.blob))
 }
 
 fn detect(context: &Context, stack: &Stack) -> Result<Backend> {

@@ -131,7 +131,7 @@ fn check_name(context: &Context, name: &str, commit: &str) -> Result<()> {
         return Err(EngineError::usage(format!("{name:?} cannot be the name of a release"))
             .hint("take letters, digits, dots and hyphens, such as v1.4.2"));
     }
-    for other in context.catalogue().list(usize::MAX)? {
+    for other in context.catalogue().summaries(usize::MAX)? {
         if other.name.as_deref() == Some(name) && other.commit != commit {
             return Err(EngineError::failed(format!(
                 "the name {name} is taken by release {} of commit {:.10}",

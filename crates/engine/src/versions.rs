@@ -45,7 +45,14 @@ pub fn find(context: &Context, stack: &Stack, text: &str) -> Result<StateVersion
             .collect();
         hits.dedup_by(|a, b| a.state.sha256 == b.state.sha256);
         if let [one] = hits.as_slice() {
-            return Ok((*one).clone());
+            let release = context.catalogue().get(&one.release)?;
+            let state = release.stack(&stack.name).and_then(|record| record.state.clone());
+            if let Some(state) = state.filter(|state| state.sha256 == one.state.sha256) {
+                return Ok(StateVersion {
+                    state,
+                    ..(*one).clone()
+                });
+            }
         }
     }
     let release = match context.catalogue().find(text) {
@@ -66,6 +73,11 @@ pub fn find(context: &Context, stack: &Stack, text: &str) -> Result<StateVersion
     versions
         .into_iter()
         .find(|version| version.release == release.id)
+        // The index found it; what it is, the release itself says.
+        .and_then(|version| {
+            let state = release.stack(&stack.name)?.state.clone()?;
+            Some(StateVersion { state, ..version })
+        })
         .ok_or_else(|| EngineError::failed(format!("release {} has no state of stack {}", release.id, stack.name)))
 }
 
@@ -281,7 +293,7 @@ pub fn restore(context: &Context, stack: &Stack, restore: &Restore, reason: Opti
             result?;
         }
     }
-    live::keep(context, &restore.state)
+    live::keep(context, &stack.name, &restore.state)
 }
 
 fn push(context: &Context, restore: &Restore, path: &std::path::Path) -> Result<()> {
@@ -319,7 +331,7 @@ fn keep_before(context: &Context, stack: &Stack, state: &State, reason: Option<&
     let mut record = deployed.release.map(|(_, record)| record).unwrap_or_default();
     record.name = stack.name.clone();
     record.dir = deployed.dir;
-    record.state = Some(live::keep(context, state)?);
+    record.state = Some(live::keep(context, &stack.name, state)?);
     release.stacks.push(record);
     context.catalogue().commit(&release)?;
     Ok(release.id)

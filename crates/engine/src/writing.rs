@@ -92,7 +92,7 @@ fn under_lock(
         return Ok(false);
     };
     let from_blob = context.store.put_blob(before)?;
-    let to_blob = context.store.put_blob(after.bytes())?;
+    let to_blob = context.store.put_blob_like(after.bytes(), Some(&from_blob))?;
     journal.append(Event::StateWriteIntended {
         stack: stack.to_owned(),
         from_sha256: hex::encode(Sha256::digest(before)),

@@ -1,6 +1,8 @@
 //! One project's releases: made known by one write, found again by whatever a person remembers.
 
 mod error;
+mod index;
+mod marks;
 #[cfg(test)]
 mod tests;
 
@@ -10,11 +12,13 @@ use sha2::{Digest, Sha256};
 
 use rollback_state::State;
 
-use crate::manifest::{self, Header, Problem};
+use crate::manifest::{self, Problem};
 use crate::record::{FORMAT, Release, ReleaseId, ReleaseKind, StateRecord};
-use crate::{Created, Store, StoreError, keys};
+use crate::{Created, Store, StoreError, Summary, keys};
 
 pub use error::CatalogueError;
+pub use index::Rebuilt;
+pub use marks::{Mark, Verdict};
 
 /// The releases of one project in a store.
 ///
@@ -63,6 +67,9 @@ pub struct StateVersion {
 const SHORTEST_ID: usize = 8;
 const SHORTEST_COMMIT: usize = 7;
 
+/// How many releases are looked through for a stack that each of them should have.
+const RECENT: usize = 50;
+
 impl<'s> Catalogue<'s> {
     pub fn new(store: &'s dyn Store, project: &str) -> Catalogue<'s> {
         Catalogue {
@@ -82,7 +89,7 @@ impl<'s> Catalogue<'s> {
     /// Makes a release known: the commit point. Its blobs must be in the store already ([`crate::write_stack`]).
     ///
     /// May be repeated after an error: what was written already by this very call counts as done. An interrupted
-    /// commit leaves blobs that no release names, and nothing else.
+    /// commit leaves blobs that no release names and a row of the index that does not count, and nothing else.
     pub fn commit(&self, release: &Release) -> Result<(), CatalogueError> {
         let invalid = |reason: String| CatalogueError::Invalid {
             release: release.id.clone(),
@@ -103,6 +110,9 @@ impl<'s> Catalogue<'s> {
             release: release.id.clone(),
             reason: error.to_string(),
         })?;
+        self.announce(release)?;
+        // Between the announcement and the manifest: whoever collects garbage looks the other way round.
+        crate::upkeep::outlive_removals(self.store, release)?;
         let key = keys::release(&self.project, &release.id);
         match self.store.create(&key, &bytes)? {
             Created::Yes(_) => Ok(()),
@@ -191,89 +201,155 @@ impl<'s> Catalogue<'s> {
                 Err(error) => return Err(error),
             }
         }
-        let Listing {
-            items: headers,
-            mut unreadable,
-        } = self.headers()?;
-        let matching = matching(&headers, revision)?;
-        let mut items = Vec::new();
-        for header in matching {
-            match self.get(&header.id) {
-                Ok(release) => items.push(release),
-                Err(error @ CatalogueError::Store(_)) => return Err(error),
-                Err(error) => unreadable.push(Unreadable {
-                    release: header.id.to_string(),
-                    reason: error.to_string(),
-                }),
-            }
+        let indexed = self.summaries(usize::MAX)?;
+        let chosen: Vec<Summary> = matching(&indexed.items, revision)?.into_iter().cloned().collect();
+        if let Some(listing) = self.confirmed(&chosen, &indexed.unreadable)? {
+            return Ok(listing);
         }
-        Ok(Listing { items, unreadable })
+        // Nothing is called so, or the index lies: the manifests are what counts.
+        let Listing { items, unreadable } = self.summaries_from_manifests()?;
+        let chosen: Vec<Summary> = matching(&items, revision)?.into_iter().cloned().collect();
+        self.whole(&chosen, unreadable).map(|(listing, _)| listing)
     }
 
     /// The releases of a commit, given in full or by its first 7 digits or more; newest first.
     pub fn by_commit(&self, commit: &str) -> Result<Listing<Release>, CatalogueError> {
         let commit = commit.to_ascii_lowercase();
-        let Listing { items, unreadable } = self.headers()?;
-        let chosen = items.into_iter().filter(|header| is_commit(header, &commit));
-        let keys: Vec<String> = chosen.map(|header| keys::release(&self.project, &header.id)).collect();
-        let mut listing = self.read(&keys, manifest::decode)?;
-        listing.unreadable.extend(unreadable);
-        Ok(listing)
+        let of_commit = |items: Vec<Summary>| -> Vec<Summary> {
+            items
+                .into_iter()
+                .filter(|summary| is_commit(summary, &commit))
+                .collect()
+        };
+        let indexed = self.summaries(usize::MAX)?;
+        if let Some(listing) = self.confirmed(&of_commit(indexed.items), &indexed.unreadable)? {
+            return Ok(listing);
+        }
+        let Listing { items, unreadable } = self.summaries_from_manifests()?;
+        self.whole(&of_commit(items), unreadable).map(|(listing, _)| listing)
+    }
+
+    /// The releases themselves; `None` where there are none, or where one is not what the index says.
+    fn confirmed(
+        &self,
+        chosen: &[Summary],
+        unreadable: &[Unreadable],
+    ) -> Result<Option<Listing<Release>>, CatalogueError> {
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let (listing, as_indexed) = self.whole(chosen, unreadable.to_vec())?;
+        Ok(as_indexed.then_some(listing))
+    }
+
+    /// The releases themselves, and whether each is what its summary says.
+    fn whole(
+        &self,
+        chosen: &[Summary],
+        mut unreadable: Vec<Unreadable>,
+    ) -> Result<(Listing<Release>, bool), CatalogueError> {
+        let mut items = Vec::new();
+        let mut as_indexed = true;
+        for summary in chosen {
+            match self.get(&summary.id) {
+                Ok(release) => {
+                    as_indexed &= Summary::of(&release) == *summary;
+                    items.push(release);
+                }
+                Err(error @ CatalogueError::Store(_)) => return Err(error),
+                // Removed meanwhile.
+                Err(CatalogueError::NotFound { .. }) => {}
+                Err(CatalogueError::Unreadable { release, reason }) => unreadable.push(Unreadable { release, reason }),
+                Err(error) => unreadable.push(Unreadable {
+                    release: summary.id.to_string(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        Ok((Listing { items, unreadable }, as_indexed))
     }
 
     /// The newest release that was made at `time` or before.
     ///
     /// A release that cannot be read and may be the one asked for is an error: an older one is not the answer.
     pub fn release_at(&self, time: Timestamp) -> Result<Option<Release>, CatalogueError> {
-        self.newest_until(time, Some)
+        Ok(self.newest_until(time, Some)?.map(|(_, release)| release))
     }
 
     /// Every state of a stack that a release has, newest first: the auditor's list. The same bytes come once for every
     /// release that has them; `sha256` tells.
     pub fn state_versions(&self, stack: &str) -> Result<Listing<StateVersion>, CatalogueError> {
-        let keys = self
-            .store
-            .list_newest(&keys::releases(&self.project), None, usize::MAX)?;
-        let version = |project: &str, id: &ReleaseId, bytes: &[u8]| {
-            manifest::decode(project, id, bytes).map(|release| version_of(release, stack))
-        };
-        let Listing { items, unreadable } = self.read(&keys, version)?;
+        let Listing { items, unreadable } = self.summaries(usize::MAX)?;
         Ok(Listing {
-            items: items.into_iter().flatten().collect(),
+            items: items
+                .into_iter()
+                .filter_map(|summary| version_of(summary, stack))
+                .collect(),
             unreadable,
         })
+    }
+
+    /// The newest state of a stack that any release has: what the next one is expected to be like.
+    pub fn newest_state(&self, stack: &str) -> Result<Option<StateRecord>, CatalogueError> {
+        let newest = self.summaries(RECENT)?.items;
+        Ok(newest
+            .into_iter()
+            .find_map(|summary| summary.stack(stack)?.state.clone()))
     }
 
     /// The state that a stack had at a time: that of the newest release at `time` or before which has one.
     ///
     /// A release that cannot be read and may be the one asked for is an error: an older state is not the answer.
     pub fn at(&self, stack: &str, time: Timestamp) -> Result<Option<StateVersion>, CatalogueError> {
-        self.newest_until(time, |release| version_of(release, stack))
+        let found = self.newest_until(time, |summary| version_of(summary, stack))?;
+        Ok(found.map(|(version, _)| version))
     }
 
     fn newest_until<T>(
         &self,
         time: Timestamp,
-        choose: impl Fn(Release) -> Option<T>,
-    ) -> Result<Option<T>, CatalogueError> {
+        choose: impl Fn(Summary) -> Option<T>,
+    ) -> Result<Option<(T, Release)>, CatalogueError> {
         let prefix = keys::releases(&self.project);
         let mut before: Option<String> = None;
         loop {
             let page = self.store.list_newest(&prefix, before.as_deref(), 50)?;
             let Some(last) = page.last() else { return Ok(None) };
             before = Some(last.clone());
-            for key in &page {
-                let listing = self.read(std::slice::from_ref(key), manifest::decode)?;
-                for Unreadable { release, reason } in listing.unreadable {
-                    // Its id still tells when it was made.
-                    if release.parse::<ReleaseId>().is_ok_and(|id| id.time() <= time) {
+            let Listing { items, unreadable } = self.summaries_of(&page)?;
+            for Unreadable { release, reason } in unreadable {
+                // Its id still tells when it was made, and whether what comes before it is the answer already.
+                let Ok(id) = release.parse::<ReleaseId>() else { continue };
+                let newer = items
+                    .iter()
+                    .find(|summary| summary.id > id && summary.created_at <= time);
+                if id.time() <= time && newer.cloned().and_then(&choose).is_none() {
+                    return Err(CatalogueError::Unreadable { release, reason });
+                }
+            }
+            for summary in items {
+                if summary.created_at > time {
+                    continue;
+                }
+                let id = summary.id.clone();
+                let Some(chosen) = choose(summary.clone()) else {
+                    continue;
+                };
+                let release = match self.get(&id) {
+                    Ok(release) => release,
+                    Err(CatalogueError::NotFound { .. }) => continue,
+                    Err(error @ (CatalogueError::Store(_) | CatalogueError::Unreadable { .. })) => return Err(error),
+                    Err(error) => {
+                        let (release, reason) = (id.to_string(), error.to_string());
                         return Err(CatalogueError::Unreadable { release, reason });
                     }
+                };
+                if Summary::of(&release) == summary {
+                    return Ok(Some((chosen, release)));
                 }
-                let in_time = listing.items.into_iter().filter(|release| release.created_at <= time);
-                if let Some(chosen) = in_time.filter_map(&choose).next() {
-                    return Ok(Some(chosen));
-                }
+                // The index lies: once more, with rows from the manifests.
+                self.summaries_from_manifests()?;
+                return self.newest_until(time, choose);
             }
         }
     }
@@ -333,13 +409,6 @@ impl<'s> Catalogue<'s> {
             .map(|(bytes, _)| bytes))
     }
 
-    fn headers(&self) -> Result<Listing<Header>, CatalogueError> {
-        let keys = self
-            .store
-            .list_newest(&keys::releases(&self.project), None, usize::MAX)?;
-        self.read(&keys, manifest::decode_header)
-    }
-
     /// Reads manifests one by one in the order of `keys`. One that was removed meanwhile is passed over.
     fn read<T>(
         &self,
@@ -394,16 +463,16 @@ impl Problem {
     }
 }
 
-fn version_of(release: Release, stack: &str) -> Option<StateVersion> {
-    let state = release.stack(stack)?.state.clone()?;
-    let Release {
+fn version_of(summary: Summary, stack: &str) -> Option<StateVersion> {
+    let state = summary.stack(stack)?.state.clone()?;
+    let Summary {
         id,
         commit,
         kind,
         created_at,
         actor,
         ..
-    } = release;
+    } = summary;
     Some(StateVersion {
         release: id,
         commit,
@@ -414,20 +483,20 @@ fn version_of(release: Release, stack: &str) -> Option<StateVersion> {
     })
 }
 
-fn is_commit(header: &Header, commit: &str) -> bool {
+fn is_commit(header: &Summary, commit: &str) -> bool {
     header.commit == commit || (commit.len() >= SHORTEST_COMMIT && header.commit.starts_with(commit))
 }
 
 /// Those that a revision means, the best first. `headers` are newest first.
-fn matching<'h>(headers: &'h [Header], revision: &str) -> Result<Vec<&'h Header>, CatalogueError> {
+fn matching<'h>(headers: &'h [Summary], revision: &str) -> Result<Vec<&'h Summary>, CatalogueError> {
     let lower = revision.to_ascii_lowercase();
     let digits = |text: &str| text.replace('-', "");
     let wanted = digits(&lower);
-    let is_id = |header: &&Header| wanted.len() >= SHORTEST_ID && digits(header.id.as_str()).starts_with(&wanted);
-    let exactly = |header: &&Header| header.name.as_deref() == Some(revision) || header.commit == lower;
-    let mut chosen: Vec<&Header> = headers.iter().filter(exactly).collect();
+    let is_id = |header: &&Summary| wanted.len() >= SHORTEST_ID && digits(header.id.as_str()).starts_with(&wanted);
+    let exactly = |header: &&Summary| header.name.as_deref() == Some(revision) || header.commit == lower;
+    let mut chosen: Vec<&Summary> = headers.iter().filter(exactly).collect();
     if chosen.is_empty() {
-        let by_id: Vec<&Header> = headers.iter().filter(is_id).collect();
+        let by_id: Vec<&Summary> = headers.iter().filter(is_id).collect();
         chosen = headers.iter().filter(|header| is_commit(header, &lower)).collect();
         if by_id.len() > 1 || (!by_id.is_empty() && !chosen.is_empty()) {
             return Err(ambiguous(

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `projects/<project>/salt` | the salt of the fingerprints of variables |
 //! | `projects/<project>/releases/<uuid v7>` | a release's manifest |
-//! | `projects/<project>/marks/<uuid v7>` | reserved: what people say about a release later (pinned, bad, …) |
+//! | `projects/<project>/index/<uuid v7>` | the same release in short, for finding it among many |
+//! | `projects/<project>/marks/<uuid v7>` | what people say about a release later (pinned, bad, …): [`crate::Mark`] |
 //! | `projects/<project>/runs/<uuid v7>/record` | a run |
 //! | `projects/<project>/runs/<uuid v7>/approvals/<digest>` | who said yes to a plan of it |
 //! | `projects/<project>/states/<stack>/<workspace>/head` | which state is current, and who holds it: [`crate::States`] |
@@ -17,6 +18,7 @@
 //! | `projects/<project>/lock-releases/<uuid v7>` | who took a lock away from somebody, and why |
 //! | `projects/<project>/rollbacks/<uuid v7>` | a rollback as it was asked for over HTTP; its run has the same id |
 //! | `projects/<project>/idempotency/<sha256>` | which rollback an Idempotency-Key began |
+//! | `upkeep/removals/<uuid v7>` | blobs that a collection of garbage removes, or has removed a short while ago |
 
 use crate::{ReleaseId, StoreError};
 
@@ -89,6 +91,32 @@ pub fn name_of(segment: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
 }
 
+/// The name that [`segment`] made a segment of; what is no such segment comes back as it is.
+pub fn unsegment(segment: &str) -> String {
+    if segment == "%" {
+        return String::new();
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&first, following)) = rest.split_first() {
+        let digits = following.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|_| first == b'%')
+        {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &following[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = following;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
+}
+
 /// `projects/<project>/<rest>`.
 pub fn in_project(project: &str, rest: &str) -> String {
     format!("projects/{}/{rest}", segment(project))
@@ -106,6 +134,27 @@ pub fn releases(project: &str) -> String {
 pub fn release(project: &str, id: &ReleaseId) -> String {
     in_project(project, &format!("releases/{id}"))
 }
+
+/// What the keys of a project's index begin with.
+pub fn index(project: &str) -> String {
+    in_project(project, "index/")
+}
+
+pub fn index_row(project: &str, id: &ReleaseId) -> String {
+    in_project(project, &format!("index/{id}"))
+}
+
+/// What the keys of all marks of a project begin with.
+pub fn marks(project: &str) -> String {
+    in_project(project, "marks/")
+}
+
+pub fn mark(project: &str, id: &ReleaseId) -> String {
+    in_project(project, &format!("marks/{id}"))
+}
+
+/// What the keys of the lists of blobs that are being removed begin with; they belong to no project, as blobs do.
+pub const REMOVALS: &str = "upkeep/removals/";
 
 /// Whether a key is that of a release's manifest, which lies in S3 and not in DynamoDB.
 pub fn is_release(key: &str) -> bool {
@@ -241,6 +290,7 @@ mod tests {
             let key = format!("a/{}", segment(&one));
             prop_assert!(check(&key).is_ok());
             prop_assert!(!segment(&one).contains('/'));
+            prop_assert_eq!(&unsegment(&segment(&one)), &one);
             prop_assert_eq!(&name_of(&segment(&one)), &one);
             prop_assert_eq!(one == other, segment(&one) == segment(&other));
         }

@@ -1,4 +1,4 @@
-//! A release as bytes, bound to its place.
+//! A release as bytes, bound to its place; and its row in the index, bound in the same way.
 //!
 //! `{"format":1,"project":"…","blake3":"…","release":{…}}`: the digest covers the project, the id and the very bytes of
 //! `release`, so that a half-written, altered or misplaced manifest is noticed and not believed.
@@ -6,7 +6,23 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::record::{FORMAT, Release, ReleaseId, ReleaseKind};
+use crate::record::{FORMAT, Release, ReleaseId};
+
+/// What sealed bytes are for: those of one purpose are never taken for the other.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose {
+    Manifest,
+    IndexRow,
+}
+
+impl Purpose {
+    fn context(self) -> &'static str {
+        match self {
+            Purpose::Manifest => "infra-rollback 1 release manifest",
+            Purpose::IndexRow => "infra-rollback 1 release index row",
+        }
+    }
+}
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -30,16 +46,6 @@ struct Read<'a> {
     release: &'a RawValue,
 }
 
-/// What is needed to find a release among many, read without building the rest.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Header {
-    pub id: ReleaseId,
-    pub commit: String,
-    #[serde(default)]
-    pub name: Option<String>,
-    pub kind: ReleaseKind,
-}
-
 /// Why a manifest cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -51,8 +57,8 @@ fn corrupt(reason: impl Into<String>) -> Problem {
     Problem::Corrupt { reason: reason.into() }
 }
 
-fn digest(project: &str, id: &ReleaseId, release: &str) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("infra-rollback 1 release manifest");
+fn digest(purpose: Purpose, project: &str, id: &ReleaseId, release: &str) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key(purpose.context());
     for part in [project, id.as_str(), release] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
@@ -61,10 +67,21 @@ fn digest(project: &str, id: &ReleaseId, release: &str) -> String {
 }
 
 pub(crate) fn encode(project: &str, release: &Release) -> Result<Vec<u8>, serde_json::Error> {
-    let raw = serde_json::value::to_raw_value(release)?;
-    let blake3 = digest(project, &release.id, raw.get());
+    seal(Purpose::Manifest, release.format, project, &release.id, release)
+}
+
+/// What [`open`] opens again at the same place only.
+pub(crate) fn seal<T: Serialize>(
+    purpose: Purpose,
+    format: u32,
+    project: &str,
+    id: &ReleaseId,
+    content: &T,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let raw = serde_json::value::to_raw_value(content)?;
+    let blake3 = digest(purpose, project, id, raw.get());
     serde_json::to_vec(&Written {
-        format: release.format,
+        format,
         project,
         blake3,
         release: &raw,
@@ -73,7 +90,7 @@ pub(crate) fn encode(project: &str, release: &Release) -> Result<Vec<u8>, serde_
 
 /// The whole release.
 pub(crate) fn decode(project: &str, id: &ReleaseId, bytes: &[u8]) -> Result<Release, Problem> {
-    let release: Release = verified(project, id, bytes)?;
+    let release: Release = open(Purpose::Manifest, project, id, bytes)?;
     if release.format > FORMAT {
         return Err(Problem::NewerFormat {
             found: u64::from(release.format),
@@ -86,17 +103,13 @@ pub(crate) fn decode(project: &str, id: &ReleaseId, bytes: &[u8]) -> Result<Rele
     }
 }
 
-/// What identifies it.
-pub(crate) fn decode_header(project: &str, id: &ReleaseId, bytes: &[u8]) -> Result<Header, Problem> {
-    let header: Header = verified(project, id, bytes)?;
-    if header.id == *id {
-        Ok(header)
-    } else {
-        Err(corrupt("it is the manifest of another release"))
-    }
-}
-
-fn verified<'a, T: Deserialize<'a>>(project: &str, id: &ReleaseId, bytes: &'a [u8]) -> Result<T, Problem> {
+/// What was sealed for this purpose, project and id; whether it says so itself is for the caller to look at.
+pub(crate) fn open<'a, T: Deserialize<'a>>(
+    purpose: Purpose,
+    project: &str,
+    id: &ReleaseId,
+    bytes: &'a [u8],
+) -> Result<T, Problem> {
     let guard: Guard = serde_json::from_slice(bytes).map_err(|error| unreadable(&error, bytes.len()))?;
     if guard.format > u64::from(FORMAT) {
         return Err(Problem::NewerFormat { found: guard.format });
@@ -105,7 +118,7 @@ fn verified<'a, T: Deserialize<'a>>(project: &str, id: &ReleaseId, bytes: &'a [u
     if read.project != project {
         return Err(corrupt("it belongs to another project"));
     }
-    if read.blake3 != digest(project, id, read.release.get()) {
+    if read.blake3 != digest(purpose, project, id, read.release.get()) {
         return Err(corrupt("its content does not match its digest"));
     }
     serde_json::from_str(read.release.get()).map_err(|error| unreadable(&error, bytes.len()))
@@ -138,10 +151,8 @@ mod tests {
         let release = release();
         let bytes = encode("p", &release).unwrap();
         assert_eq!(decode("p", &release.id, &bytes).unwrap(), release);
-        assert_eq!(
-            decode_header("p", &release.id, &bytes).unwrap().name.as_deref(),
-            Some("first")
-        );
+        let row = open::<serde_json::Value>(Purpose::IndexRow, "p", &release.id, &bytes);
+        assert!(row.is_err(), "a manifest is no row of the index");
     }
 
     #[test]
@@ -199,7 +210,7 @@ mod tests {
         value["later"] = serde_json::json!({"x": [1, 2]});
         let raw = value.to_string();
         let wrap = |format: u64| {
-            let blake3 = digest("p", &release.id, &raw);
+            let blake3 = digest(Purpose::Manifest, "p", &release.id, &raw);
             format!(r#"{{"new":1,"format":{format},"project":"p","blake3":"{blake3}","release":{raw}}}"#).into_bytes()
         };
         assert_eq!(decode("p", &release.id, &wrap(1)).unwrap(), release);
@@ -219,7 +230,7 @@ mod tests {
         let raw = serde_json::to_string(&release)
             .unwrap()
             .replace(r#""dirty":[]"#, r#""dirty":"hunter2""#);
-        let blake3 = digest("p", &release.id, &raw);
+        let blake3 = digest(Purpose::Manifest, "p", &release.id, &raw);
         let bytes = format!(r#"{{"format":1,"project":"p","blake3":"{blake3}","release":{raw}}}"#);
         let error = decode("p", &release.id, bytes.as_bytes()).unwrap_err();
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");

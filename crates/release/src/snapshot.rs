@@ -12,7 +12,7 @@ use crate::record::{
     BackendRecord, ModulesRecord, StackRecord, ToolRecord, VariableFile, VariableOrigin, VariableRecord,
 };
 use crate::variable_file::{Redacted, without_assignments};
-use crate::{Salt, Store, StoreError};
+use crate::{BlobId, Salt, Store, StoreError};
 
 /// A stack as it was found: everything is given, nothing is looked up.
 #[derive(Clone, Default)]
@@ -24,6 +24,9 @@ pub struct StackParts {
     /// As made by [`BackendRecord::new`].
     pub backend: BackendRecord,
     pub state: Option<State>,
+    /// A state that this one is expected to be like, such as the newest that is kept of the stack; see
+    /// [`Store::put_blob_like`].
+    pub like: Option<BlobId>,
     /// Path in the repository to bytes.
     pub configuration: BTreeMap<String, Vec<u8>>,
     /// Those of `configuration` that are executable.
@@ -158,7 +161,6 @@ pub fn write_stack(parts: &StackParts, salt: &Salt, store: &dyn Store) -> Result
 
     // One call for everything, so that a store can write it in parallel; what comes back is taken in the same order.
     let mut all: Vec<&[u8]> = Vec::new();
-    all.extend(parts.state.iter().map(State::bytes));
     all.extend(parts.lock_file.iter().map(Vec::as_slice));
     all.extend(parts.modules.iter().map(|modules| modules.manifest.as_slice()));
     all.extend(parts.configuration.values().map(Vec::as_slice));
@@ -167,7 +169,9 @@ pub fn write_stack(parts: &StackParts, salt: &Salt, store: &dyn Store) -> Result
     let mut ids = store.put_blobs(&all)?.into_iter();
     let mut next = || ids.next().ok_or_else(too_few);
 
-    let state = parts.state.as_ref().map(|_| next()).transpose()?;
+    let state = (parts.state.as_ref())
+        .map(|state| store.put_blob_like(state.bytes(), parts.like.as_ref()))
+        .transpose()?;
     let lock_file = parts.lock_file.as_ref().map(|_| next()).transpose()?;
     let manifest = parts.modules.as_ref().map(|_| next()).transpose()?;
     let mut named = |files: &BTreeMap<String, Vec<u8>>| -> Result<BTreeMap<_, _>, StoreError> {

@@ -399,6 +399,10 @@ pub enum StoreError {
     #[error("{place} has been in use by another process for {waited_seconds} s")]
     Busy { place: String, waited_seconds: u64 },
 
+    /// Nobody may remove it yet, such as by S3 Object Lock.
+    #[error("{what} is retained by its store{}", .until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default())]
+    Retained { what: String, until: Option<String> },
+
     #[error("{place} is damaged: {reason}")]
     Damaged { place: String, reason: String },
 
@@ -456,6 +460,9 @@ impl StoreError {
                     .to_owned()
             }
             StoreError::Busy { .. } => "wait for the other infra-rollback to finish and repeat the command".to_owned(),
+            StoreError::Retained { .. } => {
+                "collect again once that time is over; nothing else is held up by it".to_owned()
+            }
             StoreError::Damaged { .. } => "restore it from a copy; `infra-rollback doctor` tells more".to_owned(),
             StoreError::Remote { hint, .. } | StoreError::Unavailable { hint, .. } => return hint.clone(),
         })

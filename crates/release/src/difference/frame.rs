@@ -22,7 +22,7 @@ const MAGIC: [u8; 4] = [0x89, b'i', b'r', b'd'];
 const FIXED: usize = 13;
 const LINK: usize = 36;
 
-/// The most blobs that one may stand on. With radix 8 it is enough for two million releases without a whole one.
+/// The most blobs that one may stand on: with radix 4 enough for sixteen digits.
 pub(super) const LONGEST_CHAIN: usize = 49;
 
 /// So many bytes of a representation hold its whole header.

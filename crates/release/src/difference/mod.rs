@@ -39,7 +39,7 @@ const LARGEST_LIKE: usize = 128 << 20;
 const SMALLEST_LIKE: usize = 8 << 10;
 
 /// The base of the skip scheme.
-const RADIX: u32 = 8;
+const RADIX: u32 = 4;
 
 /// Measured with `cargo bench -p rollback-store-local` on a real state of 21 MB: level 3 takes as long as level 1 and
 /// leaves 1.4 % of it instead of 2.5 %; level 5 takes four times as long for the same size.
