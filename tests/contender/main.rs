@@ -5,7 +5,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use rollback_engine::journal::{Attempt, Event, Journal};
 use rollback_engine::lock::{Locks, Wanted};
 use rollback_engine::run::Runs;
 use rollback_release::Store;
-use rollback_store_local::LocalStore;
 use rollback_tests::{Chance, contention};
 
 struct Contender {
@@ -33,7 +31,7 @@ fn main() -> Result<()> {
     };
     let number = |text: &str| text.parse::<u64>().map_err(|_| EngineError::usage(text));
     let mut contender = Contender {
-        store: Arc::new(LocalStore::open(Path::new(store))?),
+        store: contention::open(store),
         project: project.clone(),
         actor: actor.clone(),
         lease: Duration::from_millis(number(lease)?),

@@ -1,6 +1,6 @@
 //! `kill -9` of terraform and of the tool while terraform applies, and applies that fail.
 
-use rollback_tests::{Release, World, data, kill, kill_group, moved, scenario, wait_until};
+use rollback_tests::{Chance, Release, World, data, kill, kill_group, moved, scale, scenario, wait_until};
 
 use crate::locks::waiting_on_the_way_back;
 
@@ -217,5 +217,68 @@ fn an_interrupt_is_a_clean_stop() {
             world.tool(&["resume", "--auto-approve"]).exits(0);
         }
         world.is_at_but(&first, &["terraform_data.waiting"]);
+    });
+}
+
+/// Terraform, the tool or both, at any moment of a rollback that takes a while; and again while that is mended.
+#[test]
+fn killed_at_any_moment_of_an_apply_and_of_its_resume() {
+    scenario(|world| {
+        let slow = |name: &str| {
+            format!(
+                "resource \"terraform_data\" \"{name}\" {{\n  input = \"x\"\n  provisioner \"local-exec\" {{\n    command = \
+                 \"sleep 0.3\"\n  }}\n}}\n"
+            )
+        };
+        let first = world.release_of(&(data("a", "one") + &data("u", "one") + &slow("s1") + &slow("s2")));
+        let second = world.release_of(
+            &(data("b", "one") + &data("u", "two") + &data("n", "n") + &moved("terraform_data.a", "terraform_data.b")),
+        );
+        let mut chance = Chance::new();
+        for _ in 0..2 * scale() {
+            let world = world.copy();
+            let mut command: Vec<&str> = vec!["to", &first.commit, "--auto-approve"];
+            for _ in 0..2 {
+                let before: Vec<String> = world.runs().iter().map(|run| run["id"].to_string()).collect();
+                let tool = world.start(&command);
+                std::thread::sleep(std::time::Duration::from_millis(200 + chance.below(2500)));
+                let victims = chance.below(3);
+                let journal = match world.runs().first() {
+                    Some(run) if command[0] == "resume" || !before.contains(&run["id"].to_string()) => {
+                        world.journal(run["id"].as_str().unwrap_or_default())
+                    }
+                    _ => Vec::new(),
+                };
+                let started = journal.iter().rfind(|entry| entry["event"] == "apply-started");
+                let terraform = started.and_then(|entry| entry["child"]["pid"].as_i64());
+                if victims != 0 {
+                    kill(tool.pid());
+                }
+                if let Some(terraform) = terraform.filter(|_| victims != 1) {
+                    kill(i32::try_from(terraform).unwrap());
+                }
+                let ended = tool.wait();
+                assert!([0, 1, 4, -9].contains(&ended.code), "{ended}");
+                // Whatever was killed, the state is whole.
+                world.state();
+                if world.runs().first().is_none_or(|run| run["status"] == "failed") {
+                    break;
+                }
+                command = vec!["resume", "--auto-approve"];
+            }
+            if world.runs().first().is_none_or(|run| run["status"] != "completed") {
+                let resumed = world.tool(&["resume", "--auto-approve"]);
+                if resumed.code != 0 {
+                    world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+                }
+            }
+            let now = world.objects();
+            for address in ["terraform_data.a", "terraform_data.u"] {
+                assert_eq!(now[address], first.objects[address], "an object was lost");
+            }
+            assert_eq!(now.keys().collect::<Vec<_>>(), first.objects.keys().collect::<Vec<_>>());
+            world.is_tidy();
+        }
+        world.is_at(&second);
     });
 }

@@ -12,6 +12,7 @@ mod guards;
 mod imports;
 mod keys;
 mod kill;
+mod leases;
 mod locks;
 mod records;
 mod refactors;

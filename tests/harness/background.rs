@@ -76,3 +76,22 @@ pub fn interrupt(pid: i32) {
         let _ = kill_process(pid, Signal::INT);
     }
 }
+
+/// Waits until a process has stopped itself.
+#[track_caller]
+pub fn wait_until_stopped(pid: i32) {
+    wait_until("the process to stop", || {
+        let state = std::process::Command::new("ps")
+            .args(["-o", "stat=", "-p", &pid.to_string()])
+            .output()
+            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        state.is_ok_and(|state| state.starts_with('T'))
+    });
+}
+
+/// Lets a stopped process go on.
+pub fn go_on(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, Signal::CONT);
+    }
+}

@@ -23,7 +23,7 @@ mod shared;
 mod state_server;
 mod world;
 
-pub use background::{Background, interrupt, kill, kill_group, wait_until};
+pub use background::{Background, go_on, interrupt, kill, kill_group, wait_until, wait_until_stopped};
 pub use binary::tool;
 pub use bucket::Bucket;
 pub use chance::{Chance, scale};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 use crate::error::{EngineError, Result};
-use crate::fence::{Fence, Fenced};
+use crate::fence::{Fence, Fenced, persistently};
 use crate::holder::Machine;
 use crate::lease::Token;
 use crate::lock::to_bytes;
@@ -169,7 +169,7 @@ impl<'s> Journal<'s> {
     /// Opens a run's journal and reads what it holds; to add to it takes a fence, see [`Journal::fenced`].
     pub fn open(store: &dyn Store, project: &'s str, run: &str) -> Result<Self> {
         let read = |prefix: String| -> Result<Vec<Entry>> {
-            all_entries(store, &prefix)?
+            persistently(|| all_entries(store, &prefix))?
                 .iter()
                 .map(|entry| {
                     serde_json::from_slice(&entry.value).map_err(|error| {
@@ -391,11 +391,19 @@ impl<'s> Journal<'s> {
 }
 
 /// In debug builds `INFRA_ROLLBACK_CRASH=before:3` or `after:3` kills this process, as `kill -9` would, before or
-/// after the third journal entry is written: the tests walk through all of them.
+/// after the third journal entry is written: the tests walk through all of them. `INFRA_ROLLBACK_STOP` stops it there, as a
+/// machine does that is put to sleep.
 fn crash_point(when: &str, sequence: u64) {
-    if cfg!(debug_assertions)
-        && std::env::var("INFRA_ROLLBACK_CRASH").is_ok_and(|wanted| wanted == format!("{when}:{sequence}"))
-    {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let here = format!("{when}:{sequence}");
+    for (variable, signal) in [
+        ("INFRA_ROLLBACK_CRASH", rustix::process::Signal::KILL),
+        ("INFRA_ROLLBACK_STOP", rustix::process::Signal::STOP),
+    ] {
+        if std::env::var(variable).is_ok_and(|wanted| wanted == here) {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        }
     }
 }

@@ -151,13 +151,13 @@ impl<V: PartialEq> Default for Watch<V> {
 }
 
 impl<V: PartialEq> Watch<V> {
-    /// Notes what is there at `now`, by the observer's own steady clock, and tells for how long it has stood still under
-    /// these eyes.
-    pub fn look(&mut self, version: V, now: Duration) -> Duration {
+    /// Notes what is there, and tells for how long it has stood still under these eyes at the least: the record was read
+    /// at some moment between `asked` and `answered`, by the observer's own steady clock.
+    pub fn look(&mut self, version: V, asked: Duration, answered: Duration) -> Duration {
         match &self.seen {
-            Some((seen, since)) if *seen == version => now.saturating_sub(*since),
+            Some((seen, since)) if *seen == version => asked.saturating_sub(*since),
             _ => {
-                self.seen = Some((version, now));
+                self.seen = Some((version, answered));
                 Duration::ZERO
             }
         }
@@ -241,13 +241,16 @@ mod tests {
 
     #[test]
     fn a_lease_is_over_only_when_one_version_stood_still_under_ones_own_eyes() {
-        let second = Duration::from_secs(1);
+        let at = Duration::from_secs;
         let mut watch = Watch::default();
-        assert_eq!(watch.look(1, 100 * second), Duration::ZERO);
-        assert_eq!(watch.look(1, 129 * second), 29 * second);
-        assert_eq!(watch.look(2, 130 * second), Duration::ZERO);
-        assert_eq!(watch.look(2, 135 * second), 5 * second);
+        assert_eq!(watch.look(1, at(100), at(100)), Duration::ZERO);
+        assert_eq!(watch.look(1, at(129), at(129)), at(29));
+        assert_eq!(watch.look(2, at(130), at(130)), Duration::ZERO);
+        assert_eq!(watch.look(2, at(135), at(135)), at(5));
         // A clock that stood still or went back shortens, and never lengthens.
-        assert_eq!(watch.look(2, second), Duration::ZERO);
+        assert_eq!(watch.look(2, at(1), at(1)), Duration::ZERO);
+        // Slow answers shorten too: it may have been written just before the first one, and after the second question.
+        assert_eq!(watch.look(3, at(200), at(207)), Duration::ZERO);
+        assert_eq!(watch.look(3, at(230), at(260)), at(23));
     }
 }

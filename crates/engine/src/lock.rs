@@ -106,7 +106,7 @@ impl Locks {
             let mut held: Vec<Held> = Vec::new();
             let mut in_the_way = None;
             for chunk in names.chunks(MAXIMUM_OPERATIONS / 2) {
-                let attempt = attempt(store.as_ref(), project, chunk, wanted, &mut watches, began.elapsed());
+                let attempt = attempt(store.as_ref(), project, chunk, wanted, &mut watches, began);
                 match attempt {
                     Ok(Attempt::Taken(taken)) => held.extend(taken),
                     Ok(Attempt::InTheWay(found)) => {
@@ -139,6 +139,8 @@ impl Locks {
                     )
                     .hint("try again, or wait with --lock-timeout 30s"));
                 }
+                // Each a little later than the others, by what its process drew.
+                std::thread::sleep(Duration::from_millis(u64::from(Uuid::new_v4().as_bytes()[0] % 16)));
                 continue;
             };
             if found.refusal == Refusal::NeedsReconcile {
@@ -186,12 +188,14 @@ fn attempt(
     stacks: &[&str],
     wanted: &Wanted<'_>,
     watches: &mut BTreeMap<String, Watch<Version>>,
-    now: Duration,
+    began: Instant,
 ) -> Result<Attempt> {
     let nonce = Uuid::new_v4().to_string();
     let mut writes: Vec<(Held, Grant<Version>)> = Vec::new();
     for stack in stacks {
+        let asked = began.elapsed();
         let lock = read(store, project, stack)?;
+        let answered = began.elapsed();
         let fence = read_fence(store, project, stack)?;
         let seen = Seen {
             lock: lock.as_ref().map(|(holder, version)| {
@@ -199,7 +203,7 @@ fn attempt(
                 let still = watches
                     .entry((*stack).to_owned())
                     .or_default()
-                    .look(version.clone(), now);
+                    .look(version.clone(), asked, answered);
                 SeenLock {
                     version: version.clone(),
                     applying: holder.applying,

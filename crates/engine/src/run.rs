@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::Sufficient;
 use crate::error::{EngineError, Result};
-use crate::fence::{Fence, Fenced};
+use crate::fence::{Fence, Fenced, persistently};
 use crate::lock::to_bytes;
 
 /// What a run is for.
@@ -223,7 +223,8 @@ impl<'s> Runs<'s> {
     }
 
     pub fn get(&self, id: &str) -> Result<Option<(Run, Version)>> {
-        let Some((bytes, version)) = self.store.get(&self.key(id))? else {
+        let key = self.key(id);
+        let Some((bytes, version)) = persistently(|| self.store.get(&key))? else {
             return Ok(None);
         };
         Ok(Some((parse(id, &bytes)?, version)))
