@@ -202,16 +202,19 @@ fn contend(folder: &Path, place: &str, size: usize, acquisitions: usize, lease: 
     let mut chance = Chance::new();
     let (mut stopped, mut killed) = (0, 0);
     while crowd.tend() {
-        std::thread::sleep(Duration::from_millis(40 + chance.below(150)));
+        std::thread::sleep(Duration::from_millis(5 + chance.below(40)));
         // Whoever holds the lock, where somebody does, is stopped for longer than its lease, or killed.
         let Some(pid) = crowd.holder().filter(|_| stopped + killed < 8 * scale()) else {
             continue;
         };
-        if chance.below(3) == 0 {
+        if chance.below(4) == 0 {
             killed += usize::from(kill_process(pid, Signal::KILL).is_ok());
-        } else {
-            stopped += usize::from(kill_process(pid, Signal::STOP).is_ok());
-            std::thread::sleep(lease * 2 + Duration::from_millis(chance.below(200)));
+        } else if kill_process(pid, Signal::STOP).is_ok() {
+            // It may have let go between the look and the signal.
+            if crowd.holder() == Some(pid) {
+                stopped += 1;
+                std::thread::sleep(lease * 2 + Duration::from_millis(chance.below(200)));
+            }
             let _ = kill_process(pid, Signal::CONT);
         }
     }

@@ -69,6 +69,7 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         locks,
         started: Instant::now(),
         approval: None,
+        folder: None,
     };
     drive.journal.append(Event::Resumed {
         actor: context.actor.clone(),
@@ -202,6 +203,7 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
         locks,
         started: Instant::now(),
         approval: None,
+        folder: None,
     };
     drive.record_vouching()?;
     drive.recover_all()?;

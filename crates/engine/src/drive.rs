@@ -1,6 +1,7 @@
 //! The run's state machine: prepare, show, guard, approve, back up, apply, verify, record. Every effect is preceded by
 //! its intent in the journal; [`crate::recover`] looks at what a crash left.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -198,6 +199,8 @@ pub(crate) struct Drive<'c> {
     pub(crate) started: Instant,
     /// To be used up when the run begins to apply.
     pub(crate) approval: Option<Sufficient>,
+    /// The private folder of this attempt, below the run's.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 pub(crate) fn start(
@@ -253,6 +256,7 @@ pub(crate) fn start(
         locks,
         started,
         approval: None,
+        folder: None,
     };
     drive.journal.append(Event::Started {
         command: context.command.clone(),
@@ -290,6 +294,7 @@ impl Drive<'_> {
             .context
             .run_folder(&self.run.id)
             .join(format!("attempt-{}", self.journal.entries().len()));
+        self.folder = Some(folder.clone());
         let known = (!self.run.stacks.is_empty()).then(|| self.run.clone());
         let prepared = prepare_all(
             self.context,
@@ -535,6 +540,11 @@ impl Drive<'_> {
             Ok(_) => EngineError::new(Kind::Locked, "this run has lost its locks"),
         };
         if !self.journal.has_effect() {
+            // Somebody may have taken the run up again: what lies beside this attempt is theirs.
+            if let Some(folder) = &self.folder {
+                let _ = std::fs::remove_dir_all(folder);
+                let _ = std::fs::remove_dir(self.context.run_folder(&self.run.id));
+            }
             return Err(error.hint("nothing was changed"));
         }
         let run = &self.run.id;

@@ -21,7 +21,7 @@ impl Bounds {
             .unwrap_or(1);
         if scale >= 10 {
             Bounds {
-                grants: 4,
+                grants: 3,
                 crashes: 2,
                 lost_answers: 2,
                 releases: 1,
