@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use crate::locks::waiting_on_the_way_back;
 
-const LEASE: &str = "500";
+/// For who is stopped: beats are rare then, so that no process is stopped while it holds the embedded store's write lock.
+const LEASE: &str = "2000";
+/// For who goes on beating.
+const SHORT_LEASE: &str = "500";
 
 /// Two releases; going back to the first writes the state and applies.
 fn two_releases(world: &mut World) -> (Release, Release) {
@@ -205,7 +208,7 @@ fn a_lock_that_is_taken_away_stops_its_run_before_the_next_effect() {
 #[test]
 fn a_holder_that_beats_is_not_overtaken() {
     scenario(|mut world| {
-        world.set("INFRA_ROLLBACK_LEASE_MILLISECONDS", LEASE);
+        world.set("INFRA_ROLLBACK_LEASE_MILLISECONDS", SHORT_LEASE);
         let (first, _) = waiting_on_the_way_back(&world);
         let tool = world.start(&["to", &first.commit, "--auto-approve"]);
         wait_until("our apply", || world.is_out("begun"));
@@ -226,7 +229,7 @@ fn a_holder_that_beats_is_not_overtaken() {
 #[test]
 fn who_waits_gets_the_stack_when_it_is_free() {
     scenario(|mut world| {
-        world.set("INFRA_ROLLBACK_LEASE_MILLISECONDS", LEASE);
+        world.set("INFRA_ROLLBACK_LEASE_MILLISECONDS", SHORT_LEASE);
         let (first, _) = waiting_on_the_way_back(&world);
         let tool = world.start(&["to", &first.commit, "--auto-approve"]);
         wait_until("our apply", || world.is_out("begun"));

@@ -144,7 +144,10 @@ impl Locks {
                 continue;
             };
             if found.refusal == Refusal::NeedsReconcile {
-                mark_needs_reconcile(store.as_ref(), project, &found)?;
+                // A note for others: who asks is told in any case.
+                if let Err(error) = mark_needs_reconcile(store.as_ref(), project, &found) {
+                    tracing::warn!(%error, run = %found.holder.run, "it could not be noted that the run needs to be reconciled");
+                }
             }
             if found.refusal != Refusal::Held || is_late {
                 return Err(refused(&found, wanted));
