@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod guards;
 mod imports;
+mod infrastructure;
 mod keys;
 mod kill;
 mod leases;

@@ -1,5 +1,6 @@
-//! `to` on a small stack beside the same work by hand (git checkout, terraform init, plan, apply), in turns; where the
-//! rest of the time goes; and how long the binary takes to say its version.
+//! `to` on a small stack beside the same work by hand, in turns: git checkout, terraform init, plan, apply, and what a
+//! careful person does besides, a plan that is empty. `to` does all five itself, so that both ratios are printed. Then where
+//! the rest of the time goes, and how long the binary takes to say its version.
 //!
 //! `cargo bench -p infra-rollback`; ROUNDS sets the number of rounds (default 15).
 
@@ -24,7 +25,7 @@ fn main() {
     let template = folder.join("template");
     let first = make_template(&template);
 
-    let (mut tool, mut hand, mut stages) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tool, mut hand, mut careful, mut stages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         let place = folder.join(format!("tool-{round}"));
         copy(&template, &place);
@@ -41,21 +42,26 @@ fn main() {
         run("terraform", &["plan", "-input=false", "-out=plan"], &place);
         run("terraform", &["apply", "-input=false", "plan"], &place);
         hand.push(started.elapsed());
+        run("terraform", &["plan", "-input=false", "-detailed-exitcode"], &place);
+        careful.push(started.elapsed());
     }
-    let ratios: Vec<f64> = tool
-        .iter()
-        .zip(&hand)
-        .map(|(a, b)| a.as_secs_f64() / b.as_secs_f64())
-        .collect();
     println!(
-        "to, by infra-rollback   median {:>6.0} ms",
-        median(&tool).as_secs_f64() * 1e3
+        "to, by infra-rollback              median {:>6.0} ms",
+        milliseconds(&tool)
     );
     println!(
-        "to, by hand             median {:>6.0} ms",
-        median(&hand).as_secs_f64() * 1e3
+        "by hand: init, plan, apply         median {:>6.0} ms",
+        milliseconds(&hand)
     );
-    println!("ratio, pair by pair     median {:>6.2}", median_number(&ratios));
+    println!(
+        "by hand: and an empty plan         median {:>6.0} ms",
+        milliseconds(&careful)
+    );
+    println!("ratio to init, plan, apply         median {:>6.2}", ratio(&tool, &hand));
+    println!(
+        "ratio to the same with empty plan  median {:>6.2}",
+        ratio(&tool, &careful)
+    );
     println!("where the time of infra-rollback goes (medians, from its journal):");
     if let Some(first) = stages.first() {
         for (index, (name, _)) in first.iter().enumerate() {
@@ -165,6 +171,20 @@ fn journal(place: &Path) -> Vec<(String, f64)> {
             (format!("until {}", pair[1]["event"].as_str().unwrap()), milliseconds)
         })
         .collect()
+}
+
+fn milliseconds(times: &[Duration]) -> f64 {
+    median(times).as_secs_f64() * 1e3
+}
+
+/// The median of the ratios, pair by pair.
+fn ratio(ours: &[Duration], theirs: &[Duration]) -> f64 {
+    let ratios: Vec<f64> = ours
+        .iter()
+        .zip(theirs)
+        .map(|(a, b)| a.as_secs_f64() / b.as_secs_f64())
+        .collect();
+    median_number(&ratios)
 }
 
 fn median(times: &[Duration]) -> Duration {

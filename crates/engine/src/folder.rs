@@ -26,6 +26,10 @@ pub const PLAN_FILE: &str = "infra-rollback.tfplan";
 /// The plan of what is left afterwards; never applied.
 const LEFT_FILE: &str = "infra-rollback.left.tfplan";
 const LOCK_FILE: &str = ".terraform.lock.hcl";
+/// On states up to so many bytes terraform may let garbage gather: a quarter of the processor time of its commands goes
+/// into collecting it, for memory that nobody misses (the AWS provider, the largest there is, grows from 590 to 616 MB).
+const SMALL_STATE: usize = 1 << 20;
+const MUCH_GARBAGE: u16 = 400;
 
 /// What a folder is made of.
 pub struct Recipe<'a> {
@@ -115,6 +119,7 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
             var_files,
             plugin_cache: plugin_cache(context),
             parallelism: context.settings.terraform.parallelism,
+            garbage_percent: (recipe.joined.state.bytes().len() <= SMALL_STATE).then_some(MUCH_GARBAGE),
             ..FolderOptions::default()
         },
     );

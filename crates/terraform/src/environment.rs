@@ -55,6 +55,9 @@ const ALLOWED: &[&str] = &[
     "TF_REGISTRY_*",
     "TF_HTTP_*",
     "TF_CLOUD_*",
+    "GOGC",
+    "GOMEMLIMIT",
+    "GOMAXPROCS",
 ];
 
 /// Not even a configured name brings these in.

@@ -389,6 +389,11 @@ impl Folder {
         for (name, value) in &self.options.variables {
             set(&format!("TF_VAR_{name}"), value.into());
         }
+        if let Some(percent) = self.options.garbage_percent
+            && !variables.iter().any(|(name, _)| name == "GOGC" || name == "GOMEMLIMIT")
+        {
+            variables.push(("GOGC".into(), percent.to_string().into()));
+        }
         variables
     }
 

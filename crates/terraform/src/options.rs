@@ -24,6 +24,9 @@ pub struct FolderOptions {
     pub data_dir: Option<PathBuf>,
     /// `-parallelism`; terraform's default is 10.
     pub parallelism: Option<u32>,
+    /// `GOGC` of terraform and its providers, in percent, unless the caller's environment has one: how much garbage may
+    /// gather before it is collected. Go's own is 100; a short command on a small state ends sooner with more.
+    pub garbage_percent: Option<u16>,
     /// Where streams and messages are kept; default `.infra-rollback/logs` in the folder.
     pub log_dir: Option<PathBuf>,
     /// `-lock-timeout` of every command that locks.
