@@ -98,6 +98,7 @@ fn makes_a_store_that_is_at_rest_and_can_be_used() {
         "terraform_state_arns=[\"arn:aws:s3:::acme-states/production/*\"]",
     ]);
     if scale() == 1 {
+        arguments.extend(["-target", "data.aws_region.current"]);
         arguments.extend(["-target", "module.store.aws_s3_bucket_versioning.this"]);
         arguments.extend(["-target", "module.store.aws_s3_bucket_policy.this"]);
         arguments.extend([

@@ -192,6 +192,29 @@ fn one_stack_stops_halfway_and_the_rest_follows_on_resume() {
     });
 }
 
+/// The same address is protected in all stacks: a consent that names some of them is none for the others.
+#[test]
+fn a_consent_names_its_stack() {
+    scenario(|mut world| {
+        let (first, _) = deploy(&mut world, renamed);
+        let protected = |name: &str| {
+            renamed(name)
+                + "resource \"terraform_data\" \"ledger\" {\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n"
+        };
+        deploy(&mut world, protected);
+        let accept = |stack: &str| format!("--accept-data-loss={stack}:terraform_data.ledger");
+        let to = |consents: &[String]| {
+            let mut arguments = vec!["to", first.as_str(), "--auto-approve"];
+            arguments.extend(consents.iter().map(String::as_str));
+            world.tool(&arguments)
+        };
+        to(&[accept("app"), accept("edge")])
+            .exits(3)
+            .says("terraform_data.ledger");
+        to(&[accept("app"), accept("edge"), accept("network")]).exits(0);
+    });
+}
+
 #[test]
 fn settings_that_go_round_in_a_circle_or_have_a_typo() {
     scenario(|world| {

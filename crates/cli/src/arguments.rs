@@ -204,10 +204,11 @@ pub struct VariableArguments {
 /// Yes to what --auto-approve does not cover.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConsentArguments {
-    /// The data of this object may be lost; may be given several times
+    /// The data of this object may be lost; may be given several times. STACK:ADDRESS means that of one stack
     #[arg(long, value_name = "ADDRESS")]
     pub accept_data_loss: Vec<String>,
-    /// This object may change in a way that the inverse plan does not explain; may be given several times
+    /// This object may change in a way that the inverse plan does not explain; may be given several times.
+    /// STACK:ADDRESS means that of one stack
     #[arg(long, value_name = "ADDRESS")]
     pub accept_change: Vec<String>,
 }

@@ -81,17 +81,27 @@ fn lease() -> Duration {
     shorter.map_or(LEASE, Duration::from_millis)
 }
 
-/// The refusals that the consent does not cover.
+/// The refusals that the consent does not cover. It names an address, which is then accepted in every stack, or a stack
+/// and an address: `network:aws_vpc.main`.
 pub fn open_refusals(prepared: &[Prepared], consent: &Consent) -> Vec<Refusal> {
+    let is_open = |stack: &str, refusal: &Refusal| {
+        let accepted = match refusal.guard {
+            Guard::DataLoss => &consent.data_loss,
+            _ => &consent.changes,
+        };
+        !accepted.iter().any(|named| {
+            *named == refusal.address
+                || named
+                    .strip_prefix(stack)
+                    .and_then(|rest| rest.strip_prefix(':'))
+                    .is_some_and(|address| address == refusal.address)
+        })
+    };
     prepared
         .iter()
-        .flat_map(|stack| &stack.reconciled.refusals)
-        .filter(|refusal| {
-            let accepted = match refusal.guard {
-                Guard::DataLoss => &consent.data_loss,
-                _ => &consent.changes,
-            };
-            !accepted.contains(&refusal.address)
+        .flat_map(|stack| {
+            let refusals = stack.reconciled.refusals.iter();
+            refusals.filter(|refusal| is_open(&stack.stack, refusal))
         })
         .cloned()
         .collect()
