@@ -18,6 +18,8 @@ mod locks;
 mod records;
 mod refactors;
 mod remote;
+mod restore;
+mod s3_backend;
 mod secrets;
 mod shared_store;
 mod stacks;

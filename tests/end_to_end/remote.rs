@@ -238,3 +238,40 @@ fn a_backend_that_is_configured_at_init() {
         world.is_tidy();
     });
 }
+
+#[test]
+fn a_lock_that_a_kill_left_behind_is_given_back_and_no_other() {
+    remote(|world, server| {
+        let (first, _) = story(&world, &server);
+        let whole = world.copy();
+        let before = server.state();
+        whole.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        let events = whole.events(&whole.last_run());
+        let written = 1 + events.iter().position(|event| event == "state-written").unwrap();
+        server.set_state(before);
+        world
+            .tool_with(
+                &["to", &first.commit, "--auto-approve"],
+                &[("INFRA_ROLLBACK_CRASH", &format!("before:{written}"))],
+            )
+            .died(9);
+        let run = world.last_run();
+        assert_eq!(server.holder().unwrap(), format!("infra-rollback, run {run}"));
+        world
+            .terraform(&["apply", "-auto-approve", "-input=false", "-no-color"])
+            .exits(1)
+            .says("Error acquiring the state lock");
+        // Somebody breaks it, and somebody else takes it.
+        server.force_unlock();
+        server.lock_as("hana@build-7");
+        world
+            .tool(&["resume", "--auto-approve"])
+            .exits(5)
+            .says("hana@build-7")
+            .says("OperationTypeApply");
+        assert!(server.is_locked(), "it is theirs");
+        server.force_unlock();
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+        world.is_at_but(&first, &["terraform_data.gone"]);
+    });
+}

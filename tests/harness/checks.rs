@@ -122,6 +122,9 @@ impl World {
         if let Some(server) = &self.server {
             assert!(!server.is_locked(), "the remote state is still locked");
         }
+        if let Some(bucket) = &self.bucket {
+            assert!(bucket.holders().is_empty(), "the state in the bucket is still locked");
+        }
         let folder = self.state_path();
         let folder = folder.parent().expect("a state lies in a folder");
         let left: Vec<String> = names(folder)

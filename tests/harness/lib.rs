@@ -20,6 +20,7 @@ pub mod contention;
 mod live;
 mod ran;
 mod shared;
+mod state_bucket;
 mod state_server;
 mod world;
 
@@ -30,6 +31,7 @@ pub use chance::{Chance, scale};
 pub use live::{Happened, Objects, StateFile, happened};
 pub use ran::Ran;
 pub use shared::shared_store;
+pub use state_bucket::{StateBucket, StateLocks};
 pub use state_server::StateServer;
 pub use world::{Release, World};
 

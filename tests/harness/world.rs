@@ -12,6 +12,7 @@ use crate::background::Background;
 use crate::binary::tool;
 use crate::live::{Objects, StateFile};
 use crate::ran::Ran;
+use crate::state_bucket::StateBucket;
 use crate::state_server::StateServer;
 
 const IGNORED: &str = ".terraform/\n*.tfstate\n*.tfstate.*\n.terraform.tfstate.lock.info\n";
@@ -40,6 +41,8 @@ pub struct World {
     pub server: Option<StateServer>,
     /// The URL of the shared store that the tool is told to use; its own embedded one when empty.
     pub store: Option<String>,
+    /// The bucket that keeps it, where one does.
+    pub bucket: Option<StateBucket>,
     environment: Vec<(String, String)>,
     log: Mutex<Vec<String>>,
 }
@@ -78,6 +81,7 @@ impl World {
             state_file: None,
             server: None,
             store: None,
+            bucket: None,
             environment: environment(&path),
             log: Mutex::default(),
             folder,
@@ -112,7 +116,8 @@ impl World {
             state_file: None,
             server: self.server.clone(),
             store: self.store.clone(),
-            environment: environment(&path),
+            bucket: self.bucket.clone(),
+            environment: moved(&self.environment, self.path(), &path),
             log: Mutex::new(vec!["(a copy)".to_owned()]),
             folder,
         }
@@ -318,9 +323,10 @@ impl World {
 
     /// The live state's bytes; none where there is no state.
     pub fn live_bytes(&self) -> Option<Vec<u8>> {
-        match &self.server {
-            Some(server) => server.state(),
-            None => fs::read(self.state_path()).ok(),
+        match (&self.server, &self.bucket) {
+            (Some(server), _) => server.state(),
+            (None, Some(bucket)) => bucket.state(),
+            (None, None) => fs::read(self.state_path()).ok(),
         }
     }
 
@@ -430,6 +436,15 @@ fn environment(path: &Path) -> Vec<(String, String)> {
         environment.push(("PATH".to_owned(), path));
     }
     environment
+}
+
+/// The same variables for a world that lies elsewhere.
+fn moved(environment: &[(String, String)], from: PathBuf, to: &Path) -> Vec<(String, String)> {
+    let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
+    environment
+        .iter()
+        .map(|(name, value)| (name.clone(), value.replace(&*from, &to)))
+        .collect()
 }
 
 fn name_of(program: &Path) -> &str {

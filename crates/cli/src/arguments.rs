@@ -395,21 +395,7 @@ pub enum StateCommand {
         output: Option<PathBuf>,
     },
     /// Make a kept state the current one, as a new serial above every one seen
-    Restore {
-        #[arg(value_name = "VERSION")]
-        version: String,
-        /// Ask nothing
-        #[arg(long)]
-        auto_approve: bool,
-        /// Let go of objects that live now and the old state does not know
-        #[arg(long)]
-        accept_orphans: bool,
-        /// Why; it goes on record
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-        #[command(flatten)]
-        waiting: WaitArguments,
-    },
+    Restore(RestoreArguments),
     /// The state as it was at a time, such as `2026-11-22T03:00:00Z` or `2 hours ago`
     At {
         #[arg(value_name = "TIME")]
@@ -637,6 +623,26 @@ pub struct AuditVerifyArguments {
     /// The project, outside of its repository
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    #[arg(value_name = "VERSION")]
+    pub version: String,
+    /// Ask nothing
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Let go of objects that live now and the old state does not know
+    #[arg(long)]
+    pub accept_orphans: bool,
+    /// Show what it would mean and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why; it goes on record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub waiting: WaitArguments,
 }
 
 #[derive(Debug, Args)]

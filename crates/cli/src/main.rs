@@ -5,6 +5,7 @@ mod commands;
 mod output;
 mod plan_view;
 mod progress;
+mod restore_view;
 mod session;
 mod watch;
 
@@ -100,22 +101,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
             StateCommand::Pull { version, output: file } => {
                 commands::state::pull(global, version, file.as_deref(), output).map(done)
             }
-            StateCommand::Restore {
-                version,
-                auto_approve,
-                accept_orphans,
-                reason,
-                waiting,
-            } => commands::state::restore(
-                global,
-                version,
-                *auto_approve,
-                *accept_orphans,
-                reason.as_deref(),
-                &locking(waiting, None),
-                output,
-            )
-            .map(done),
+            StateCommand::Restore(own) => commands::state::restore(global, own, output).map(done),
             StateCommand::At { time } => commands::state::at(global, time, output).map(done),
             StateCommand::Blame { address } => commands::state::blame(global, address, output).map(done),
         },

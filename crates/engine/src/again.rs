@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rollback_release::{ReleaseId, Store, Version};
+use rollback_release::{ReleaseId, StateVersion, Store, Version};
 
 use crate::context::Context;
 use crate::drive::{Approver, Drive, Outcome, remove_run_folder};
 use crate::error::{EngineError, Result};
 use crate::guard::lock_for;
 use crate::journal::{Attempt, Event, Journal};
+use crate::restore;
 use crate::run::{Consent, Purpose, Run, Runs, Status};
 use crate::target::Target;
 
@@ -53,7 +54,7 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         locks.mark_applying()?;
         run.status = Status::Applying;
     }
-    let target = target_of(context, &run)?;
+    let goal = goal_of(context, &runs, &run)?;
     let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?.fenced(locks.fence());
     if !journal.has_effect() {
         // Nothing was done: what is deployed is found out anew, and kept anew, as for a run that starts now.
@@ -76,7 +77,10 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         attempt: Attempt::here(&drive.locks.fence()),
     })?;
     drive.record_vouching()?;
-    let result = drive.recover_all().and_then(|()| drive.go(&target, approver, true));
+    let result = drive.recover_all().and_then(|()| match &goal {
+        Goal::Revision(target) => drive.go(target, approver, true),
+        Goal::State(version) => drive.restore(version, approver),
+    });
     drive.end(result)
 }
 
@@ -115,6 +119,20 @@ fn open_run(runs: &Runs<'_>) -> Result<(Run, Version)> {
             let ids: Vec<&str> = open.iter().map(|(run, _)| run.id.as_str()).collect();
             Err(EngineError::usage("several runs stopped halfway").hint(format!("name one: {}", ids.join(", "))))
         }
+    }
+}
+
+/// Where a run leads to.
+enum Goal {
+    Revision(Target),
+    /// Nothing but this state.
+    State(Box<StateVersion>),
+}
+
+fn goal_of(context: &Context, runs: &Runs<'_>, run: &Run) -> Result<Goal> {
+    match restore::version_of(context, runs, run)? {
+        Some(version) => Ok(Goal::State(Box::new(version))),
+        None => target_of(context, run).map(Goal::Revision),
     }
 }
 

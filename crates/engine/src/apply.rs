@@ -14,7 +14,7 @@ use crate::observe::Stage;
 use crate::prepare::{Prepared, sha256_of};
 use crate::recover;
 use crate::terraform_error;
-use crate::writing;
+use crate::writing::{self, Reading};
 
 /// What a plan of the target's configuration still shows afterwards: only updates in place, the rest is an error.
 pub struct Left {
@@ -104,15 +104,22 @@ fn write(
         work.attach_remote(&prepared.live)?;
     }
     let planned = prepared.live.state().map(State::bytes).unwrap_or_default();
-    let written = writing::replace(context, &stack.name, &prepared.live, journal, |found| {
-        if found != planned {
-            return Err(changed_meanwhile(&stack.name));
-        }
-        if prepared.joined.edited {
-            context.observer.stage(&stack.name, Stage::WritingState);
-        }
-        Ok(prepared.joined.edited.then(|| prepared.joined.state.clone()))
-    });
+    let written = writing::replace(
+        context,
+        &stack.name,
+        &prepared.live,
+        Reading::Checked,
+        journal,
+        |found| {
+            if found != planned {
+                return Err(changed_meanwhile(&stack.name));
+            }
+            if prepared.joined.edited {
+                context.observer.stage(&stack.name, Stage::WritingState);
+            }
+            Ok(prepared.joined.edited.then(|| prepared.joined.state.clone()))
+        },
+    );
     if let Err(error) = &written
         && error.kind != Kind::Halfway
     {

@@ -21,6 +21,7 @@ use crate::lock::Locks;
 use crate::prepare::{Prepared, Request, prepare};
 use crate::reconcile::{Guard, Refusal};
 use crate::recover;
+use crate::restore::RestoreReport;
 use crate::run::{Consent, Purpose, Run, Runs, StackTarget, Status};
 use crate::target::Target;
 use crate::undo::close_undone;
@@ -64,6 +65,15 @@ pub trait Approver {
     }
     /// Asks for the yes to everything.
     fn approve(&self, prepared: &[Prepared], digest: &str) -> Answer;
+    /// As [`Approver::show`], for a state that becomes the current one.
+    fn show_restore(&self, report: &RestoreReport, refusals: &[Refusal]) {
+        let _ = (report, refusals);
+    }
+    /// As [`Approver::approve`], for a state that becomes the current one.
+    fn approve_restore(&self, report: &RestoreReport, digest: &str) -> Answer {
+        let _ = (report, digest);
+        Answer::Nobody
+    }
 }
 
 /// How a run ended well.
@@ -222,13 +232,34 @@ pub(crate) fn start(
             false => Err(refused(&refusals)),
         };
     }
+    let mut drive = begin(
+        context,
+        purpose,
+        &target.revision,
+        target.commit.as_str(),
+        options,
+        started,
+    )?;
+    let result = drive.go(target, approver, false);
+    drive.end(result)
+}
+
+/// Begins a run: the locks of its stacks, its record, its journal.
+pub(crate) fn begin<'c>(
+    context: &'c Context,
+    purpose: Purpose,
+    revision: &str,
+    commit: &str,
+    options: &Options,
+    started: Instant,
+) -> Result<Drive<'c>> {
     let id = options.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let run = Run {
         format: 1,
         id: id.clone(),
         purpose,
-        revision: target.revision.clone(),
-        commit: target.commit.to_string(),
+        revision: revision.to_owned(),
+        commit: commit.to_owned(),
         selected: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
         stacks: Vec::new(),
         targets: options.targets.clone(),
@@ -262,8 +293,7 @@ pub(crate) fn start(
         command: context.command.clone(),
         attempt: Attempt::here(&drive.locks.fence()),
     })?;
-    let result = drive.go(target, approver, false);
-    drive.end(result)
+    Ok(drive)
 }
 
 impl Drive<'_> {
@@ -367,18 +397,7 @@ impl Drive<'_> {
             self.approve(&prepared, &digest, approver)?;
         }
         self.back_up(&prepared)?;
-        // From here on nobody but this very run may take the locks over, however long we are silent.
-        self.locks.mark_applying()?;
-        if !self.run.status.is_unfinished() {
-            self.run.status = Status::Applying;
-        }
-        match self.approval.take() {
-            Some(approval) => {
-                let fence = self.locks.fence();
-                self.version = self.runs.update_approved(&self.run, &self.version, &approval, &fence)?;
-            }
-            None => self.save()?,
-        }
+        self.begin_applying()?;
         let mut stacks = Vec::new();
         let mut warnings = Vec::new();
         for stack in &prepared {
@@ -415,6 +434,23 @@ impl Drive<'_> {
         })
     }
 
+    /// From here on effects may have happened; an approval given elsewhere is used up, and nobody but this very run may
+    /// take the locks over, however long we are silent.
+    pub(crate) fn begin_applying(&mut self) -> Result<()> {
+        self.locks.mark_applying()?;
+        if !self.run.status.is_unfinished() {
+            self.run.status = Status::Applying;
+        }
+        match self.approval.take() {
+            Some(approval) => {
+                let fence = self.locks.fence();
+                self.version = self.runs.update_approved(&self.run, &self.version, &approval, &fence)?;
+                Ok(())
+            }
+            None => self.save(),
+        }
+    }
+
     /// Lets every guard speak; what no one says yes to refuses the run.
     fn guard(&mut self, prepared: &[Prepared], approver: &dyn Approver) -> Result<()> {
         let open = open_refusals(prepared, &self.run.consent);
@@ -445,7 +481,12 @@ impl Drive<'_> {
     }
 
     pub(crate) fn approve(&mut self, prepared: &[Prepared], digest: &str, approver: &dyn Approver) -> Result<()> {
-        match approver.approve(prepared, digest) {
+        self.answered(approver.approve(prepared, digest), digest)
+    }
+
+    /// Puts an answer on record.
+    pub(crate) fn answered(&mut self, answer: Answer, digest: &str) -> Result<()> {
+        match answer {
             Answer::Yes { how } => self.journal.append(Event::Approved {
                 digest: digest.to_owned(),
                 by: self.context.actor.clone(),

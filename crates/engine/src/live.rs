@@ -17,7 +17,7 @@ use crate::terraform_error;
 pub struct Live {
     backend: Backend,
     state: Option<State>,
-    /// A local state's bytes that are no state.
+    /// The bytes of what is no state.
     damaged: Option<Vec<u8>>,
     storage: OnceLock<Arc<dyn StateStorage>>,
 }
@@ -47,7 +47,8 @@ impl Live {
         })
     }
 
-    /// As [`Live::read`], but a local state that cannot be read is no error: its bytes are kept for comparison.
+    /// As [`Live::read`], but a state that cannot be read, or is not what its digest says, is no error: its bytes are kept
+    /// for comparison.
     ///
     /// # Errors
     /// The backend cannot be reached.
@@ -56,15 +57,15 @@ impl Live {
         live.check_backend(context, stack)?;
         match live.pull(context) {
             Ok(state) => live.state = state,
-            Err(error) => match live.file().and_then(|path| std::fs::read(path).ok()) {
-                Some(bytes) => live.damaged = Some(bytes),
-                None => return Err(error),
+            Err(error) => match live.storage(context)?.read_unchecked() {
+                Ok(Some(found)) => live.damaged = Some(found.bytes),
+                _ => return Err(error),
             },
         }
         Ok(live)
     }
 
-    /// The bytes of a local state that cannot be read.
+    /// The bytes of a state that cannot be read.
     pub fn damaged(&self) -> Option<&[u8]> {
         self.damaged.as_deref()
     }

@@ -16,7 +16,7 @@ use crate::live::Live;
 use crate::observe::Stage;
 use crate::prepare::Prepared;
 use crate::terraform_error;
-use crate::writing;
+use crate::writing::{self, Reading};
 
 /// Looks at what a crash left of a stack, and mends what is ours.
 ///
@@ -274,17 +274,24 @@ pub fn take_back(context: &Context, prepared: &Prepared, journal: &mut Journal<'
         None => return Err(EngineError::failed("there was no state before")),
     };
     let joined = &prepared.joined.state;
-    let written = writing::replace(context, &prepared.stack, &prepared.live, journal, |found| {
-        let now = State::parse(found.to_vec())?;
-        if !same_but_serial(&now, joined) {
-            return Err(EngineError::failed(
-                "somebody has written the state since: it is left as it is",
-            ));
-        }
-        let mut editor = former.edit();
-        editor.set_serial(now.serial().max(joined.serial()) + 1);
-        Ok(Some(editor.finish()?))
-    })?;
+    let written = writing::replace(
+        context,
+        &prepared.stack,
+        &prepared.live,
+        Reading::Checked,
+        journal,
+        |found| {
+            let now = State::parse(found.to_vec())?;
+            if !same_but_serial(&now, joined) {
+                return Err(EngineError::failed(
+                    "somebody has written the state since: it is left as it is",
+                ));
+            }
+            let mut editor = former.edit();
+            editor.set_serial(now.serial().max(joined.serial()) + 1);
+            Ok(Some(editor.finish()?))
+        },
+    )?;
     debug_assert!(written, "there was something to put back");
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::drive::{Approver, Options, Outcome, remove_run_folder, start};
 use crate::error::{EngineError, Result};
 use crate::fence::Fence;
 use crate::journal::Journal;
+use crate::restore;
 use crate::run::{Purpose, Run, Runs, Status};
 use crate::target::Target;
 use jiff::Timestamp;
@@ -26,6 +27,10 @@ pub fn undo(context: &Context, run: Option<&str>, options: &Options, approver: &
             "run {} changed nothing: there is nothing to undo",
             run.id
         )));
+    }
+    if let Some(version) = restore::before(context, &runs, &run)? {
+        // A restore touched nothing but the state: neither does its undoing.
+        return restore::start(context, Purpose::Undo { run: run.id }, &version, options, approver);
     }
     let backup = run
         .backup

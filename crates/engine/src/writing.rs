@@ -12,6 +12,15 @@ use crate::journal::{Event, Journal};
 use crate::live::Live;
 use crate::terraform_error;
 
+/// How the state is read that is replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As terraform reads it.
+    Checked,
+    /// Damaged or not: it goes.
+    Whatever,
+}
+
 /// Replaces the state of a stack. `make` sees the bytes that are there under the lock (empty where there is no state) and
 /// says what takes their place; with `None` nothing is written. True when something was.
 ///
@@ -22,6 +31,7 @@ pub(crate) fn replace(
     context: &Context,
     stack: &str,
     live: &Live,
+    reading: Reading,
     journal: &mut Journal<'_>,
     make: impl FnOnce(&[u8]) -> Result<Option<State>>,
 ) -> Result<bool> {
@@ -34,7 +44,7 @@ pub(crate) fn replace(
         })?;
     }
     let result = match storage.lock(&info) {
-        Ok(()) => under_lock(context, stack, storage, &info, journal, make),
+        Ok(()) => under_lock(context, stack, storage, &info, reading, journal, make),
         Err(error) => Err(locked(stack, error)),
     };
     // Also where it was not taken: an answer may have been lost.
@@ -81,12 +91,15 @@ fn under_lock(
     stack: &str,
     storage: &dyn StateStorage,
     info: &LockInfo,
+    reading: Reading,
     journal: &mut Journal<'_>,
     make: impl FnOnce(&[u8]) -> Result<Option<State>>,
 ) -> Result<bool> {
-    let found = storage
-        .read()
-        .map_err(|error| terraform_error(error).during(format!("stack {stack}")))?;
+    let found = match reading {
+        Reading::Checked => storage.read(),
+        Reading::Whatever => storage.read_unchecked(),
+    };
+    let found = found.map_err(|error| terraform_error(error).during(format!("stack {stack}")))?;
     let before = found.as_ref().map(|state| state.bytes.as_slice()).unwrap_or_default();
     let Some(after) = make(before)? else {
         return Ok(false);

@@ -4,14 +4,15 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rollback_engine::context::Locking;
-use rollback_engine::error::{EngineError, Kind, Result};
-use rollback_engine::versions;
+use rollback_engine::drive::Options;
+use rollback_engine::error::{EngineError, Result};
+use rollback_engine::{restore, versions};
 use rollback_release::StateVersion;
 use rollback_state::Mode;
 use serde_json::{Value, json};
 
-use crate::arguments::{Global, VariableArguments};
+use super::to::{Person, tell};
+use crate::arguments::{Global, RestoreArguments, VariableArguments};
 use crate::output::{Output, Tone};
 use crate::session;
 
@@ -146,80 +147,19 @@ pub fn pull(global: &Global, version: &str, file: Option<&Path>, output: &Output
 }
 
 /// `state restore VERSION`.
-pub fn restore(
-    global: &Global,
-    version: &str,
-    auto_approve: bool,
-    accept_orphans: bool,
-    reason: Option<&str>,
-    locking: &Locking,
-    output: &Output,
-) -> Result<()> {
+pub fn restore(global: &Global, arguments: &RestoreArguments, output: &Output) -> Result<()> {
     let mut context = session::open(global, &VariableArguments::default(), output)?;
-    context.locking = locking.clone();
-    let stack = versions::the_stack(&context)?;
-    let version = versions::find(&context, stack, version)?;
-    let restore = versions::prepare_restore(&context, stack, &version)?;
-    let report = &restore.report;
-    output.heading(&format!(
-        "stack {}: the state of release {:.8} becomes the current one, as serial {}",
-        report.stack, report.version, report.serial
-    ));
-    for (title, tone, list) in [
-        (
-            "nobody would manage these any more (they live on):",
-            Tone::Danger,
-            &report.orphans,
-        ),
-        (
-            "the old state claims these; they may not exist:",
-            Tone::Warning,
-            &report.claims,
-        ),
-        ("these get their old address back:", Tone::Plain, &report.moved),
-    ] {
-        if !list.is_empty() {
-            output.toned(tone, &format!("  {} {title}", list.len()));
-            for address in list {
-                output.line(&format!("    {address}"));
-            }
-        }
-    }
-    if report.live_is_damaged {
-        output.toned(
-            Tone::Danger,
-            "  The live state cannot be read: what lives now and is in no release would be orphaned unseen.",
-        );
-        output.line("  Its bytes are kept under the home folder, in `damaged`.");
-    }
-    output.line("  The infrastructure itself is not touched. To roll that back too: infra-rollback to.");
-    if !report.orphans.is_empty() && !accept_orphans {
-        return Err(EngineError::refused(format!(
-            "{} live object(s) would be orphaned: {}",
-            report.orphans.len(),
-            report.orphans.join(", ")
-        ))
-        .hint("`infra-rollback to` destroys or moves them properly")
-        .hint("if that is meant: --accept-orphans"));
-    }
-    if !auto_approve {
-        if !output.can_ask() {
-            return Err(EngineError::new(Kind::AwaitingApproval, "nobody is here to approve it")
-                .hint("--auto-approve says yes"));
-        }
-        output.note(Tone::Strong, "Only `yes` is a yes:");
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line)?;
-        if line.trim() != "yes" {
-            return Err(EngineError::refused("not approved"));
-        }
-    }
-    let record = versions::restore(&context, stack, &restore, reason)?;
-    output.toned(
-        Tone::Good,
-        &format!("Done: the live state has serial {}.", record.serial),
-    );
-    output.document(&json!({ "report": report, "sha256": record.sha256, "serial": record.serial }));
+    context.locking = session::locking(&arguments.waiting, None);
+    let version = versions::find(&context, versions::the_stack(&context)?, &arguments.version)?;
+    let person = Person::new(output, arguments.auto_approve).accepting_orphans(arguments.accept_orphans);
+    let options = Options {
+        reason: arguments.reason.clone(),
+        dry_run: arguments.dry_run,
+        ..Options::default()
+    };
+    let outcome = restore::restore(&context, &version, &options, &person).map_err(|error| person.with_plan(error))?;
+    drop(context);
+    tell(output, &person, &outcome);
     Ok(())
 }
 

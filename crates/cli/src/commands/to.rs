@@ -8,18 +8,21 @@ use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::{Guard, Refusal};
+use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::Consent;
 use rollback_engine::undo;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{ConsentArguments, Global, ResumeArguments, ToArguments, UndoArguments};
 use crate::output::{Output, Tone};
-use crate::{plan_view, session};
+use crate::{plan_view, restore_view, session};
 
 /// Asks on the terminal, or says yes because the command line did.
-struct Person<'o> {
+pub(super) struct Person<'o> {
     output: &'o Output,
     auto_approve: bool,
+    /// Every orphan of a restore is accepted.
+    accept_orphans: bool,
     /// The plan, for the document of `--json`.
     shown: std::cell::RefCell<Option<Value>>,
 }
@@ -36,7 +39,21 @@ impl Approver for Person<'_> {
         plan_view::print(self.output, prepared, refusals);
     }
 
+    fn show_restore(&self, report: &RestoreReport, _: &[Refusal]) {
+        restore_view::print(self.output, report);
+        *self.shown.borrow_mut() = serde_json::to_value(report).ok();
+    }
+
+    fn approve_restore(&self, _: &RestoreReport, digest: &str) -> Answer {
+        self.yes(&format!(
+            "\nMake it the current state? Plan {digest:.12}. Only `yes` is a yes:"
+        ))
+    }
+
     fn consent(&self, refusal: &Refusal) -> bool {
+        if self.accept_orphans {
+            return true;
+        }
         if self.auto_approve || !self.output.can_ask() {
             return false;
         }
@@ -54,6 +71,28 @@ impl Approver for Person<'_> {
     }
 
     fn approve(&self, prepared: &[Prepared], digest: &str) -> Answer {
+        let effects: usize = prepared.iter().map(|stack| stack.reconciled.items.len()).sum();
+        self.yes(&format!(
+            "\nApply this to {effects} object(s)? Plan {digest:.12}. Only `yes` is a yes:"
+        ))
+    }
+}
+
+impl<'o> Person<'o> {
+    pub(super) fn new(output: &'o Output, auto_approve: bool) -> Self {
+        Person {
+            output,
+            auto_approve,
+            accept_orphans: false,
+            shown: Default::default(),
+        }
+    }
+
+    pub(super) fn accepting_orphans(self, accept_orphans: bool) -> Self {
+        Person { accept_orphans, ..self }
+    }
+
+    fn yes(&self, question: &str) -> Answer {
         if self.auto_approve {
             return Answer::Yes {
                 how: "--auto-approve".to_owned(),
@@ -62,9 +101,7 @@ impl Approver for Person<'_> {
         if !self.output.can_ask() {
             return Answer::Nobody;
         }
-        let effects: usize = prepared.iter().map(|stack| stack.reconciled.items.len()).sum();
-        let question = format!("\nApply this to {effects} object(s)? Plan {digest:.12}. Only `yes` is a yes:");
-        match self.ask(&question) {
+        match self.ask(question) {
             Some(answer) if answer == "yes" => Answer::Yes {
                 how: "typed yes".to_owned(),
             },
@@ -75,7 +112,7 @@ impl Approver for Person<'_> {
 
 impl Person<'_> {
     /// A machine that is refused has to know what there is to accept.
-    fn with_plan(&self, mut error: EngineError) -> EngineError {
+    pub(super) fn with_plan(&self, mut error: EngineError) -> EngineError {
         error.detail = self.shown.borrow_mut().take().map(Box::new);
         error
     }
@@ -100,11 +137,7 @@ fn consent(arguments: &ConsentArguments) -> Consent {
 pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
     let mut context = session::open(global, &arguments.variables, output)?;
     context.locking = session::locking(&arguments.waiting, None);
-    let person = Person {
-        output,
-        auto_approve: arguments.auto_approve,
-        shown: Default::default(),
-    };
+    let person = Person::new(output, arguments.auto_approve);
     let options = Options {
         consent: consent(&arguments.consent),
         targets: arguments.targets.clone(),
@@ -123,11 +156,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
 pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
     let mut context = session::open(global, &arguments.variables, output)?;
     context.locking = session::locking(&arguments.waiting, None);
-    let person = Person {
-        output,
-        auto_approve: arguments.auto_approve,
-        shown: Default::default(),
-    };
+    let person = Person::new(output, arguments.auto_approve);
     let options = Options {
         consent: consent(&arguments.consent),
         targets: Vec::new(),
@@ -146,11 +175,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
 pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
     let mut context = session::open_for_run(global, arguments.run.as_deref(), &arguments.variables, output)?;
     context.locking = session::locking(&arguments.waiting, Some(&arguments.vouching));
-    let person = Person {
-        output,
-        auto_approve: arguments.auto_approve,
-        shown: Default::default(),
-    };
+    let person = Person::new(output, arguments.auto_approve);
     let outcome = again::resume(
         &context,
         arguments.run.as_deref(),
@@ -164,13 +189,22 @@ pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> 
 }
 
 /// What came out, with times.
-fn tell(output: &Output, person: &Person<'_>, outcome: &Outcome) {
+pub(super) fn tell(output: &Output, person: &Person<'_>, outcome: &Outcome) {
     output.line("");
     for warning in &outcome.warnings {
         output.note(Tone::Warning, &format!("! {warning}"));
     }
     match &outcome.run {
         None => output.line(&format!("Dry run: nothing was changed. Plan {:.12}.", outcome.digest)),
+        Some(run) if outcome.stacks.is_empty() => {
+            output.toned(
+                Tone::Good,
+                &format!("Done: the state is the current one again (run {run})."),
+            );
+            if outcome.backup.is_some() {
+                output.line(&format!("  Undo it: infra-rollback undo {run}"));
+            }
+        }
         Some(run) => {
             output.toned(
                 Tone::Good,
@@ -199,9 +233,13 @@ fn tell(output: &Output, person: &Person<'_>, outcome: &Outcome) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
     };
-    document.insert(
-        "plan".into(),
-        person.shown.borrow().clone().unwrap_or_else(|| json!(null)),
-    );
+    let shown = person.shown.borrow().clone().unwrap_or_else(|| json!(null));
+    if shown.get("result_sha256").is_some() {
+        document.insert("sha256".into(), shown["result_sha256"].clone());
+        document.insert("serial".into(), shown["serial"].clone());
+        document.insert("report".into(), shown);
+    } else {
+        document.insert("plan".into(), shown);
+    }
     output.document(&Value::Object(document));
 }

@@ -1,0 +1,204 @@
+//! A bucket and a lock table of the test's own, in the AWS emulator at `AWS_ENDPOINT_URL`, seen with the tests' own eyes: by
+//! plain HTTP, which the emulator takes without a valid signature.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// The object key of the state.
+const KEY: &str = "stacks/app.tfstate";
+
+/// Where Terraform's `s3` backend keeps a test's state.
+#[derive(Clone)]
+pub struct StateBucket {
+    /// `127.0.0.1:5000`
+    host: String,
+    pub name: String,
+    /// Terraform's lock table.
+    pub table: String,
+    /// Of the state's object.
+    pub key: String,
+}
+
+/// Which locks the backend block names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateLocks {
+    File,
+    Item,
+    Both,
+}
+
+impl StateBucket {
+    /// Makes them, versioned; `None` where no emulator runs (`INFRA_ROLLBACK_TESTS=offline`).
+    ///
+    /// # Panics
+    /// The emulator refuses.
+    pub fn make() -> Option<StateBucket> {
+        let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL") else {
+            eprintln!("skipped: AWS_ENDPOINT_URL names no emulator");
+            return None;
+        };
+        let name = format!("terraform-{}", unique());
+        let bucket = StateBucket {
+            host: endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned(),
+            table: format!("{name}-locks"),
+            name,
+            key: KEY.to_owned(),
+        };
+        bucket.s3("PUT", "", b"").expect("the bucket can be made");
+        bucket
+            .s3(
+                "PUT",
+                "?versioning",
+                b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+            )
+            .expect("the bucket can be versioned");
+        bucket.table(
+            "CreateTable",
+            json!({
+                "BillingMode": "PAY_PER_REQUEST",
+                "KeySchema": [{"AttributeName": "LockID", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "LockID", "AttributeType": "S"}],
+            }),
+        );
+        Some(bucket)
+    }
+
+    /// Gives a world its state there.
+    pub fn hold_state_of(&self, world: &mut World) {
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("NO_PROXY", "127.0.0.1,localhost"),
+        ] {
+            world.set(name, value);
+        }
+        world.bucket = Some(self.clone());
+    }
+
+    /// The `terraform` block that names this bucket as backend.
+    pub fn backend(&self, locks: StateLocks) -> String {
+        let mut lines = String::new();
+        if locks != StateLocks::Item {
+            lines += "    use_lockfile = true\n";
+        }
+        if locks != StateLocks::File {
+            lines += &format!("    dynamodb_table = \"{}\"\n", self.table);
+        }
+        format!(
+            "terraform {{\n  backend \"s3\" {{\n    bucket = \"{}\"\n    key = \"{KEY}\"\n    region = \"us-east-1\"\n    use_path_style = \
+             true\n    skip_credentials_validation = true\n    skip_requesting_account_id = true\n    endpoints = {{ s3 = \
+             \"http://{host}\", dynamodb = \"http://{host}\" }}\n{lines}  }}\n}}\n",
+            self.name,
+            host = self.host
+        )
+    }
+
+    /// The state's bytes.
+    pub fn state(&self) -> Option<Vec<u8>> {
+        self.get(&self.key)
+    }
+
+    /// An object's bytes.
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.s3("GET", &format!("/{key}"), b"")
+    }
+
+    /// Writes an object, as somebody without any lock would.
+    pub fn put(&self, key: &str, bytes: &[u8]) {
+        self.s3("PUT", &format!("/{key}"), bytes).expect("an object can be put");
+    }
+
+    pub fn remove(&self, key: &str) {
+        self.s3("DELETE", &format!("/{key}"), b"");
+    }
+
+    /// An attribute of an item of the table.
+    pub fn item(&self, id: &str, attribute: &str) -> Option<String> {
+        let answer = self.table("GetItem", json!({"Key": {"LockID": {"S": id}}, "ConsistentRead": true}));
+        answer["Item"][attribute]["S"].as_str().map(str::to_owned)
+    }
+
+    pub fn put_item(&self, id: &str, attribute: &str, text: &str) {
+        self.table(
+            "PutItem",
+            json!({"Item": {"LockID": {"S": id}, attribute: {"S": text}}}),
+        );
+    }
+
+    pub fn remove_item(&self, id: &str) {
+        self.table("DeleteItem", json!({"Key": {"LockID": {"S": id}}}));
+    }
+
+    /// `BUCKET/KEY`: what locks are called by.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.name, self.key)
+    }
+
+    /// The digest that the table has of the state.
+    pub fn digest(&self) -> Option<String> {
+        self.item(&format!("{}-md5", self.path()), "Digest")
+    }
+
+    /// What the holders of the lock file and of the lock item say of themselves.
+    pub fn holders(&self) -> Vec<Value> {
+        let file = self.get(&format!("{}.tflock", self.key));
+        let item = self.item(&self.path(), "Info").map(String::into_bytes);
+        [file, item]
+            .into_iter()
+            .flatten()
+            .map(|bytes| serde_json::from_slice(&bytes).expect("a lock says who holds it"))
+            .collect()
+    }
+
+    fn s3(&self, method: &str, path: &str, body: &[u8]) -> Option<Vec<u8>> {
+        let path = format!("/{}{path}", self.name);
+        let (status, answer) = self.call(method, &path, "s3", "", body);
+        (200..300).contains(&status).then_some(answer)
+    }
+
+    fn table(&self, operation: &str, mut body: Value) -> Value {
+        body["TableName"] = self.table.as_str().into();
+        let target =
+            format!("X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n");
+        let (status, answer) = self.call("POST", "/", "dynamodb", &target, body.to_string().as_bytes());
+        assert_eq!(status, 200, "{operation}: {}", String::from_utf8_lossy(&answer));
+        serde_json::from_slice(&answer).unwrap_or_default()
+    }
+
+    fn call(&self, method: &str, path: &str, service: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.host).expect("the emulator listens");
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: \
+             {}\r\n{headers}\r\n",
+            self.host,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("the emulator listens");
+        stream.write_all(body).expect("the emulator listens");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the emulator answers");
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("an answer has a head");
+        let status = String::from_utf8_lossy(&answer[..end])
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("an answer has a status");
+        (status, answer.split_off(end + 4))
+    }
+}
+
+fn unique() -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("it is after 1970");
+    format!("{}-{}", std::process::id(), now.as_nanos())
+}
