@@ -18,8 +18,12 @@ use rollback_store_aws::{AwsStore, Finding, Found, Patience, Thoroughness};
 use serde_json::{Value, json};
 
 fn examine(store: &AwsStore) -> Vec<Finding> {
+    examine_with(store, 64)
+}
+
+fn examine_with(store: &AwsStore, writers: usize) -> Vec<Finding> {
     let thoroughness = Thoroughness {
-        writers: 64,
+        writers,
         rounds: scale(2),
         time: None,
     };
@@ -86,7 +90,7 @@ fn versioning_that_is_off_is_bad() {
         .clients()
         .wait(put.versioning_configuration(configuration).send())
         .unwrap();
-    let findings = examine(&store);
+    let findings = examine_with(&store, 2);
     let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.is_bad()).collect();
     assert!(bad.len() == 1 && bad[0].what == "versioning", "{findings:?}");
 }
@@ -207,7 +211,7 @@ fn every_lie_is_found() {
         (forgets_checks_of_transactions, &["DynamoDB fence"]),
         (forgets_conditions_of_transactions, &["DynamoDB transaction"]),
     ] {
-        let findings = examine(&through(&honest, twisted(twist)));
+        let findings = examine_with(&through(&honest, twisted(twist)), 16);
         let bad: Vec<&str> = findings
             .iter()
             .filter(|finding| finding.is_bad())
@@ -296,7 +300,7 @@ fn every_missing_permission_is_named_with_its_statement() {
                 denied,
             })
         });
-        let findings = examine(&through(&honest, client));
+        let findings = examine_with(&through(&honest, client), 2);
         let Some(finding) = findings.iter().find(|finding| finding.what == denied) else {
             panic!("{denied} is not missed: {findings:?}");
         };
