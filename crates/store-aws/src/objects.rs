@@ -141,11 +141,7 @@ impl Objects {
                 .await?;
             let etag = answer.e_tag.unwrap_or_default();
             // A body that is cut off, or has another checksum than S3 keeps, is an answer that was lost.
-            let body = answer
-                .body
-                .collect()
-                .await
-                .map_err(|error| aws_sdk_s3::error::SdkError::timeout_error(error))?;
+            let body = answer.body.collect().await.map_err(SdkError::timeout_error)?;
             Ok((body.to_vec(), etag))
         };
         match self.patience.persist(self.patience.object_attempt, read).await {

@@ -227,10 +227,12 @@ async fn clock(probe: &Probe<'_>) -> Finding {
         _ => format!("{} s behind the server's", -skew),
     };
     let hint = "set it by NTP, such as `timedatectl set-ntp true`: AWS refuses what is more than 15 minutes off";
-    match skew.abs() {
-        ..SKEW_TO_TELL => Finding::good(what, text),
-        ..SKEW_TO_MEND => Finding::note(what, text, hint),
-        _ => Finding::bad(what, text, [hint.to_owned()]),
+    if skew.abs() < SKEW_TO_TELL {
+        Finding::good(what, text)
+    } else if skew.abs() < SKEW_TO_MEND {
+        Finding::note(what, text, hint)
+    } else {
+        Finding::bad(what, text, [hint.to_owned()])
     }
 }
 
