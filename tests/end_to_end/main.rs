@@ -15,6 +15,8 @@ mod keys;
 mod kill;
 mod leases;
 mod locks;
+mod poison;
+mod policy;
 mod records;
 mod refactors;
 mod remote;

@@ -116,6 +116,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
             ImportCommand::Git(own) => commands::import::git(global, own, output).map(done),
         },
         Command::Check(own) => commands::check::run(own, output),
+        Command::Policy(own) => commands::policy::run(global, own, output),
         Command::Locks(own) => match &own.command {
             None => commands::locks::list(global, output).map(done),
             Some(LocksCommand::Release(own)) => commands::locks::release(global, own, output).map(done),

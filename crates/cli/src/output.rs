@@ -47,6 +47,14 @@ impl Output {
         }
     }
 
+    /// The same, for a command whose words are a document in any case.
+    pub fn of_document(other: &Output) -> Self {
+        Output {
+            json: true,
+            secrets: other.secrets(),
+        }
+    }
+
     pub fn is_json(&self) -> bool {
         self.json
     }

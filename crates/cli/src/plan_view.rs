@@ -5,6 +5,7 @@ use rollback_engine::document::counts;
 use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::{Guard, Item, Reconciled, Refusal};
 use rollback_inverse::{Fate, Reversibility};
+use rollback_policy::{Evaluation, Verdict};
 
 use crate::output::{Output, Tone};
 
@@ -80,6 +81,9 @@ pub fn print(output: &Output, prepared: &[Prepared], refusals: &[Refusal]) {
             stack.envelope.target_commit
         ));
         print_one(output, &stack.reconciled);
+        if let Some(evaluation) = &stack.evaluation {
+            print_evaluation(output, evaluation);
+        }
     }
     if !refusals.is_empty() {
         output.line("");
@@ -88,6 +92,37 @@ pub fn print(output: &Output, prepared: &[Prepared], refusals: &[Refusal]) {
             output.toned(Tone::Danger, &format!("  {} {}", refusal.address, tag(refusal.guard)));
             output.line(&format!("      {}", refusal.message));
         }
+    }
+}
+
+/// What the policy said: each finding with its rule and level, and how many rules said nothing.
+pub fn print_evaluation(output: &Output, evaluation: &Evaluation) {
+    let tone = match evaluation.verdict {
+        Verdict::Pass => Tone::Good,
+        Verdict::Warn | Verdict::Overridden => Tone::Warning,
+        Verdict::Refused | Verdict::None => Tone::Danger,
+    };
+    output.toned(
+        tone,
+        &format!(
+            "  Policy: {} ({} rules, bundle {:.12})",
+            evaluation.verdict.as_str(),
+            evaluation.rules,
+            evaluation.bundle_digest
+        ),
+    );
+    for finding in &evaluation.findings {
+        let (tone, mark) = match (finding.refuses(), finding.overridden) {
+            (true, _) => (Tone::Danger, ""),
+            (_, true) => (Tone::Warning, ", overridden"),
+            _ => (Tone::Warning, ""),
+        };
+        output.toned(tone, &format!("    {} ({}{mark})", finding.rule, finding.level));
+        output.line(&format!("        {}", finding.message));
+    }
+    for error in &evaluation.errors {
+        output.toned(Tone::Danger, &format!("    {} (no verdict)", error.rule));
+        output.line(&format!("        {}", error.message));
     }
 }
 

@@ -58,6 +58,20 @@ pub struct Module {
     pub required_providers: BTreeMap<String, RequiredProvider>,
     pub required_version: Vec<String>,
     pub backend: Option<Backend>,
+    /// Blocks that are neither objects nor values of this configuration's state, and can run something all the same:
+    /// `ephemeral`, `action`, `check`.
+    pub others: Vec<OtherBlock>,
+}
+
+/// A block of which only this is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherBlock {
+    pub kind: String,
+    /// A type and a name, or a name.
+    pub labels: Vec<String>,
+    /// As written.
+    pub text: String,
+    pub at: Location,
 }
 
 /// `count` and `for_each`, evaluated where they are literals.
@@ -85,6 +99,8 @@ pub struct Resource {
     pub provider: Option<String>,
     /// Kinds of the provisioners: `local-exec`, `remote-exec`, `file`.
     pub provisioners: Vec<String>,
+    /// The same blocks as written, in the same order.
+    pub provisioner_texts: Vec<String>,
     pub depends_on: Vec<String>,
     /// Top-level attributes and nested blocks by name, meta-arguments left out. Several nested blocks
     /// of one name are one entry whose text is theirs joined by newlines.

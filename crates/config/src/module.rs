@@ -3,7 +3,7 @@
 use crate::build::{self, CallDraft, ResourceDraft, invalid};
 use crate::error::{ConfigError, Location};
 use crate::expression::keys_of;
-use crate::model::{Expr, Module, ProviderConfig, Repetition, RequiredProvider};
+use crate::model::{Expr, Module, OtherBlock, ProviderConfig, Repetition, RequiredProvider};
 use crate::source::{Block, Body, Document, Source};
 use crate::tree::{EntryKind, FileTree, TreeError, join_path};
 use rollback_state::Mode;
@@ -153,6 +153,12 @@ impl Reader<'_> {
                 // Terraform ignores `removed` in override files without a word: the object is destroyed.
                 "removed" if self.is_override => {}
                 "removed" => self.module.removed.push(build::removed(block)?),
+                "ephemeral" | "action" | "check" => self.module.others.push(OtherBlock {
+                    kind: block.kind.clone(),
+                    labels: block.labels.clone(),
+                    text: block.text(),
+                    at: block.at(),
+                }),
                 _ => {}
             }
         }

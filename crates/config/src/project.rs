@@ -1,5 +1,7 @@
 //! `infra-rollback.toml`: which stacks a project has, and how they are rolled back.
 
+pub use policy::{FreezeSection, KnownBadSection, PolicySection};
+
 use crate::error::Location;
 use std::collections::BTreeMap;
 
@@ -51,16 +53,6 @@ pub struct TerraformSection {
     pub parallelism: Option<u32>,
     /// A folder for `TF_PLUGIN_CACHE_DIR`.
     pub plugin_cache: Option<String>,
-}
-
-/// `[policy]`
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct PolicySection {
-    /// Folders or files of Rego, relative to infra-rollback.toml.
-    pub bundles: Vec<String>,
-    pub level: Option<String>,
-    /// Data handed to the policies.
-    pub data: toml::Table,
 }
 
 /// `[knowledge]`
@@ -276,6 +268,7 @@ fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<Strin
         .map(|(_, candidate)| candidate.to_owned())
 }
 
+mod policy;
 mod read;
 
 #[cfg(test)]

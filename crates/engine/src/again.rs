@@ -50,6 +50,14 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
             run.consent.changes.push(address.clone());
         }
     }
+    for rule in &consent.policy {
+        if !run.consent.policy.contains(rule) {
+            run.consent.policy.push(rule.clone());
+        }
+    }
+    if consent.policy_reason.is_some() {
+        run.consent.policy_reason.clone_from(&consent.policy_reason);
+    }
     if run.status.is_unfinished() {
         locks.mark_applying()?;
         run.status = Status::Applying;

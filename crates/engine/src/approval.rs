@@ -46,6 +46,8 @@ impl Approval {
         for given in self.standing() {
             consent.data_loss.extend(given.consent.data_loss.iter().cloned());
             consent.changes.extend(given.consent.changes.iter().cloned());
+            consent.policy.extend(given.consent.policy.iter().cloned());
+            consent.policy_reason = given.consent.policy_reason.clone().or(consent.policy_reason);
         }
         consent
     }

@@ -110,6 +110,8 @@ pub fn plan(prepared: &[Prepared]) -> Value {
         "resource_drift": drift,
         "warnings": warnings,
         "needs_acceptance": refusals,
+        "policy": prepared.iter().filter_map(|stack| stack.evaluation.as_ref().map(|evaluation| (stack, evaluation)))
+            .map(|(stack, evaluation)| json!({ "stack": stack.stack, "evaluation": evaluation })).collect::<Vec<_>>(),
         "digest": crate::drive::digest_of(prepared),
         "stacks": prepared.iter().map(|stack| json!({
             "name": stack.stack,

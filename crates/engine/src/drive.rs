@@ -18,6 +18,7 @@ use crate::error::{EngineError, Kind, Result};
 use crate::guard::{lock_for, nobody_applies, nobody_stopped_halfway, open_refusals, refused};
 use crate::journal::{Attempt, Event, Journal};
 use crate::lock::Locks;
+use crate::policy::{self, Gate, Moment, Phase, check_reason, open_denials};
 use crate::prepare::{Prepared, Request, prepare};
 use crate::reconcile::{Guard, Refusal};
 use crate::recover;
@@ -131,18 +132,88 @@ pub fn to(context: &Context, revision: &str, options: &Options, approver: &dyn A
 /// # Errors
 /// As [`prepare`].
 pub fn plan(context: &Context, target: &Target, targets: &[String], offline: bool) -> Result<Vec<Prepared>> {
+    plan_with(
+        context,
+        Purpose::To,
+        target,
+        &Options {
+            targets: targets.to_vec(),
+            ..Options::default()
+        },
+        offline,
+    )
+}
+
+/// As [`plan`], judged by the policy as a run with these options would be.
+///
+/// # Errors
+/// As [`prepare`]; a policy that can give no verdict.
+pub fn plan_with(
+    context: &Context,
+    purpose: Purpose,
+    target: &Target,
+    options: &Options,
+    offline: bool,
+) -> Result<Vec<Prepared>> {
     let folder = context.run_folder(&format!("plan-{}", Uuid::now_v7()));
+    let gate = (!offline).then(|| Gate::open(context)).transpose()?;
     let prepared = prepare_all(
         context,
         target,
-        targets,
+        &options.targets,
         None,
         &[],
+        gate.as_ref().map(|gate| (gate, options.consent.policy.as_slice())),
         (!offline).then_some(folder.as_path()),
     );
     // The folder holds states and plans: it must not stay behind.
     let _ = std::fs::remove_dir_all(&folder);
-    prepared
+    let mut prepared = prepared?;
+    if let Some(gate) = gate {
+        let moment = moment_of_options(context, &purpose, target, options)?;
+        gate.judge(context, &mut prepared, &moment);
+    }
+    Ok(prepared)
+}
+
+/// The documents that the policy is given for a rollback, one for each stack; nothing is judged.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn policy_documents(context: &Context, target: &Target, options: &Options) -> Result<Vec<serde_json::Value>> {
+    let prepared = plan_with(context, Purpose::To, target, options, false)?;
+    let gate = Gate::open(context)?;
+    let moment = moment_of_options(context, &Purpose::To, target, options)?;
+    let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
+    Ok(prepared
+        .iter()
+        .map(|stack| gate.document(context, stack, &names, &moment))
+        .collect())
+}
+
+/// What a policy is told of a run that is none yet.
+///
+/// # Errors
+/// The store cannot be read.
+fn moment_of_options<'a>(
+    context: &'a Context,
+    purpose: &'a Purpose,
+    target: &'a Target,
+    options: &'a Options,
+) -> Result<Moment<'a>> {
+    Ok(Moment {
+        phase: Phase::Plan,
+        now: Timestamp::now(),
+        id: None,
+        purpose,
+        revision: &target.revision,
+        actor: &context.actor,
+        reason: options.reason.as_deref(),
+        consent: &options.consent,
+        approvals: Vec::new(),
+        halfway: false,
+        history: policy::history(&Runs::new(context.store.as_ref(), &context.project), None)?,
+    })
 }
 
 fn prepare_all(
@@ -151,6 +222,7 @@ fn prepare_all(
     targets: &[String],
     known: Option<&Run>,
     done: &[String],
+    gate: Option<(&Gate, &[String])>,
     folder: Option<&std::path::Path>,
 ) -> Result<Vec<Prepared>> {
     let mut all = Vec::new();
@@ -171,6 +243,7 @@ fn prepare_all(
             target,
             deployed: deployed.as_ref(),
             targets,
+            gate,
             folder: folder.as_deref(),
         };
         let prepared = prepare(context, &request).map_err(|error| {
@@ -222,13 +295,14 @@ pub(crate) fn start(
 ) -> Result<Outcome> {
     let started = Instant::now();
     if options.dry_run {
-        let prepared = plan(context, target, &options.targets, false)?;
+        check_reason(&options.consent, options.reason.as_deref())?;
+        let prepared = plan_with(context, purpose, target, options, false)?;
         let refusals = open_refusals(&prepared, &options.consent);
         context.observer.pause();
         approver.show(&prepared, &refusals);
         let digest = digest_of(&prepared);
         return match refusals.is_empty() {
-            true => Ok(outcome_without_run(target, digest, started, &prepared)),
+            true => open_denials(&prepared).map(|()| outcome_without_run(target, digest, started, &prepared)),
             false => Err(refused(&refusals)),
         };
     }
@@ -326,14 +400,19 @@ impl Drive<'_> {
             .join(format!("attempt-{}", self.journal.entries().len()));
         self.folder = Some(folder.clone());
         let known = (!self.run.stacks.is_empty()).then(|| self.run.clone());
-        let prepared = prepare_all(
+        policy::check_reason(&self.run.consent, self.run.reason.as_deref())?;
+        let gate = Gate::open(self.context)?;
+        let overrides = self.run.consent.policy.clone();
+        let mut prepared = prepare_all(
             self.context,
             target,
             &self.run.targets.clone(),
             known.as_ref(),
             &done,
+            Some((&gate, &overrides)),
             Some(&folder),
         )?;
+        self.judge(&gate, &mut prepared)?;
         if self.run.stacks.is_empty() {
             self.run.stacks = prepared
                 .iter()
@@ -358,14 +437,8 @@ impl Drive<'_> {
             .entries()
             .iter()
             .any(|entry| matches!(entry.event, Event::Approved { .. }));
-        for stack in &prepared {
-            self.journal.append(Event::Planned {
-                stack: stack.stack.clone(),
-                summary: summary(stack),
-                envelope: stack.envelope.clone(),
-            })?;
-        }
-        self.guard(&prepared, approver)?;
+        self.planned(&prepared)?;
+        self.guard(&gate, &mut prepared, approver)?;
         let digest = digest_of(&prepared);
         // Once something was done, what is left of the approved plan may be done; before that only that very plan.
         let had_effect = self.journal.has_effect();
@@ -394,9 +467,10 @@ impl Drive<'_> {
                     self.run.id
                 )));
             }
-            self.approve(&prepared, &digest, approver)?;
+            self.approve(&gate, &prepared, &digest, approver)?;
         }
         self.back_up(&prepared)?;
+        gate.judge_again(self.context, &prepared, &self.moment(Phase::Apply)?)?;
         self.begin_applying()?;
         let mut stacks = Vec::new();
         let mut warnings = Vec::new();
@@ -417,7 +491,7 @@ impl Drive<'_> {
                 seconds: begun.elapsed().as_secs_f64(),
             });
         }
-        self.settle(target, &folder, approver, &mut stacks, &mut warnings)?;
+        self.settle(&gate, target, &folder, approver, &mut stacks, &mut warnings)?;
         let at_target = stacks.iter().all(|stack| !stack.changed_again);
         self.record_result(target, &folder, at_target)?;
         warnings.extend(prepared.iter().flat_map(|stack| stack.reconciled.warnings.clone()));
@@ -452,16 +526,37 @@ impl Drive<'_> {
     }
 
     /// Lets every guard speak; what no one says yes to refuses the run.
-    fn guard(&mut self, prepared: &[Prepared], approver: &dyn Approver) -> Result<()> {
+    fn guard(&mut self, gate: &Gate, prepared: &mut [Prepared], approver: &dyn Approver) -> Result<()> {
+        let before = self.run.consent.clone();
         let open = open_refusals(prepared, &self.run.consent);
         self.context.observer.pause();
         approver.show(prepared, &open);
         let left = self.without_consent(open, approver);
-        match left.is_empty() {
-            true => Ok(()),
-            false if approver.consent_may_come() => Err(refused(&left).kind(Kind::AwaitingApproval)),
-            false => Err(refused(&left)),
+        let may_come = |error: EngineError| match approver.consent_may_come() {
+            true => error.kind(Kind::AwaitingApproval),
+            false => error,
+        };
+        if !left.is_empty() {
+            return Err(may_come(refused(&left)));
         }
+        // What was accepted on the way is something that the policy judges by.
+        if self.run.consent != before {
+            self.judge_anew(gate, prepared)?;
+        }
+        open_denials(prepared).map_err(may_come)?;
+        self.put_overrides_on_record(prepared)
+    }
+
+    /// Puts on record what was planned, and what it is that an approval signs.
+    pub(crate) fn planned(&mut self, prepared: &[Prepared]) -> Result<()> {
+        for stack in prepared {
+            self.journal.append(Event::Planned {
+                stack: stack.stack.clone(),
+                summary: summary(stack),
+                envelope: stack.envelope.clone(),
+            })?;
+        }
+        Ok(())
     }
 
     /// Asks for each refusal's own yes and keeps it with the run; what is left got none.
@@ -480,8 +575,26 @@ impl Drive<'_> {
         left
     }
 
-    pub(crate) fn approve(&mut self, prepared: &[Prepared], digest: &str, approver: &dyn Approver) -> Result<()> {
-        self.answered(approver.approve(prepared, digest), digest)
+    pub(crate) fn approve(
+        &mut self,
+        gate: &Gate,
+        prepared: &[Prepared],
+        digest: &str,
+        approver: &dyn Approver,
+    ) -> Result<()> {
+        let answer = approver.approve(prepared, digest);
+        let own = self.context.actor == self.run.actor;
+        if matches!(answer, Answer::Yes { .. }) && gate.wants_four_eyes() && own {
+            return Err(EngineError::new(
+                Kind::AwaitingApproval,
+                format!("somebody other than {} has to approve it here", self.run.actor),
+            )
+            .hint(format!(
+                "they look at it and say yes: `infra-rollback resume {}`",
+                self.run.id
+            )));
+        }
+        self.answered(answer, digest)
     }
 
     /// Puts an answer on record.

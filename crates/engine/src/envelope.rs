@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::policy::PolicyRecord;
+
 /// What is approved for one stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -18,6 +20,9 @@ pub struct Envelope {
     pub terraform_version: String,
     /// Objects that the joined state lets go of, takes in and moves: what Terraform's plan does not show.
     pub refactors: Vec<String>,
+    /// The policy's bundle and verdict; none where it was not asked.
+    #[serde(default)]
+    pub policy: Option<PolicyRecord>,
     /// What happens to each object, as `fate address digest`, the digest being of what comes out: a resumed run may do
     /// what is left of it without asking again.
     pub effects: Vec<String>,
@@ -30,6 +35,11 @@ impl Envelope {
             && self.lineage == approved.lineage
             && self.lock_file_sha256 == approved.lock_file_sha256
             && self.terraform_version == approved.terraform_version
+            && match (&self.policy, &approved.policy) {
+                (Some(own), Some(approved)) => own.is_part_of(approved),
+                (None, _) => true,
+                (Some(_), None) => false,
+            }
             && self.effects.iter().all(|effect| approved.effects.contains(effect))
     }
 }

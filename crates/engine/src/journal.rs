@@ -51,6 +51,13 @@ pub enum Event {
         summary: String,
         envelope: Envelope,
     },
+    /// A soft-mandatory rule of the policy said no, and somebody said yes all the same.
+    PolicyOverridden {
+        stack: String,
+        rule: String,
+        by: String,
+        reason: String,
+    },
     Approved {
         digest: String,
         by: String,

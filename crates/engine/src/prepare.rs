@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rollback_config::{Configuration, FileTree};
 use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Input, InversePlan, Joined, compute, join};
+use rollback_policy::Evaluation;
 use rollback_release::StackRecord;
 use rollback_repository::CommitId;
 use rollback_state::{Mode, State};
@@ -26,7 +27,9 @@ use crate::history::{self, End};
 use crate::live::Live;
 use crate::observe::Stage;
 use crate::placed::{Placed, moved_providers};
+use crate::policy::{self, Ends, Gate};
 use crate::reconcile::{self, Guard, Reconciled, Refusal};
+use crate::risk;
 use crate::secrets;
 use crate::target::Target;
 
@@ -38,6 +41,8 @@ pub struct Request<'a> {
     pub deployed: Option<&'a CommitId>,
     /// `-target` addresses.
     pub targets: &'a [String],
+    /// The project's policy, and the rules of it that somebody overrides; none where it is not asked.
+    pub gate: Option<(&'a Gate, &'a [String])>,
     /// Where the private folder is made; none to leave Terraform out of it.
     pub folder: Option<&'a Path>,
 }
@@ -60,6 +65,10 @@ pub struct Prepared {
     pub reconciled: Reconciled,
     pub redactor: Arc<Redactor>,
     pub envelope: Envelope,
+    /// What a policy is told of the two ends.
+    pub ends: Ends,
+    /// What the policy said; none where it was not asked, or not yet.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// What a target holds of one stack.
@@ -163,6 +172,10 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     }
     warnings.extend(carried.notes.iter().cloned());
 
+    let ends = ends(context, request, &commit, &goal, &deployed, &joined);
+    if let Some((gate, overrides)) = request.gate {
+        gate.before_terraform(&ends.risks, overrides)?;
+    }
     let (work, plan) = match request.folder {
         Some(root) => {
             let (work, plan) = plan_for_real(
@@ -217,6 +230,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
             .map(|plan| plan.terraform_version.clone())
             .unwrap_or_default(),
         refactors: refactors(&inverse),
+        policy: None,
         effects: effects(&reconciled, plan.as_ref()),
     };
     Ok(Some(Prepared {
@@ -233,7 +247,54 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         reconciled,
         redactor,
         envelope,
+        ends,
+        evaluation: None,
     }))
+}
+
+/// What a policy is told of what is deployed and of where it goes.
+fn ends(
+    context: &Context,
+    request: &Request<'_>,
+    commit: &CommitId,
+    goal: &Goal,
+    deployed: &Deployed,
+    joined: &Joined,
+) -> Ends {
+    let release = request
+        .target
+        .release_of(&request.stack.name)
+        .map(|(release, _)| release);
+    let from = policy::End {
+        commit: &deployed.commit,
+        dir: &deployed.dir,
+        release: deployed.release.as_ref().map(|(release, _)| release),
+        record: deployed.release.as_ref().map(|(_, record)| record),
+    };
+    let to = policy::End {
+        commit,
+        dir: &goal.dir,
+        release,
+        record: goal.record.as_ref().map(|(_, record)| record),
+    };
+    let target_files = context.repository.tree(commit).ok();
+    let deployed_files = context.repository.tree(&deployed.commit).ok();
+    Ends {
+        from: from.place(context),
+        to: to.place(context),
+        risks: risk::find(&risk::Sides {
+            target: &goal.configuration,
+            deployed: &deployed.configuration,
+            target_files: target_files.as_ref().map(|tree| tree as &dyn FileTree),
+            deployed_files: deployed_files.as_ref().map(|tree| tree as &dyn FileTree),
+            target_record: to.record,
+            target_state: goal.state.as_ref(),
+            deployed_record: from.record,
+            joined: &joined.state,
+        }),
+        providers: policy::providers(context, &from, &to, &too_new_for_target(joined, goal)),
+        known_bad: policy::known_bad(context, commit, release),
+    }
 }
 
 /// What the target has of the stack; none where it did not exist then.

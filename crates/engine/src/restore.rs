@@ -299,6 +299,7 @@ impl Restore {
             target_commit: report.commit.clone(),
             lock_file_sha256: None,
             terraform_version: self.state.terraform_version().to_owned(),
+            policy: None,
             refactors: effects("move", &report.moved),
             effects: [effects("orphan", &report.orphans), effects("claim", &report.claims)].concat(),
         }

@@ -83,6 +83,12 @@ pub struct Consent {
     /// Addresses whose unexplained changes are accepted.
     #[serde(default)]
     pub changes: Vec<String>,
+    /// Rules of the policy that are overridden.
+    #[serde(default)]
+    pub policy: Vec<String>,
+    /// Why they are; the run's own reason where this is none.
+    #[serde(default)]
+    pub policy_reason: Option<String>,
 }
 
 /// One stack's part in a run.
@@ -262,6 +268,21 @@ impl<'s> Runs<'s> {
             {
                 runs.push((parse(id, &entry.value)?, entry.version));
             }
+        }
+        Ok(runs)
+    }
+
+    /// The newest ones, newest first.
+    pub fn newest(&self, most: usize) -> Result<Vec<Run>> {
+        let prefix = keys::runs(self.project);
+        let keys = all_keys(self.store, &prefix)?;
+        let ids = keys
+            .iter()
+            .rev()
+            .filter_map(|key| key.strip_prefix(&prefix)?.strip_suffix("/record"));
+        let mut runs = Vec::new();
+        for id in ids.take(most) {
+            runs.extend(self.get(id)?.map(|(run, _)| run));
         }
         Ok(runs)
     }

@@ -10,11 +10,12 @@ use rollback_state::Mode;
 
 use crate::apply;
 use crate::context::Stack;
-use crate::drive::{Approver, Drive, StackOutcome, digest_of, summary};
+use crate::drive::{Approver, Drive, StackOutcome, digest_of};
 use crate::error::{Kind, Result};
 use crate::guard::open_refusals;
 use crate::journal::Event;
 use crate::live::Live;
+use crate::policy::{Gate, open_denials};
 use crate::prepare::{Prepared, Request, prepare};
 use crate::target::Target;
 
@@ -29,6 +30,7 @@ impl Drive<'_> {
     /// Terraform cannot plan, or fails to apply.
     pub(crate) fn settle(
         &mut self,
+        gate: &Gate,
         target: &Target,
         folder: &Path,
         approver: &dyn Approver,
@@ -50,7 +52,7 @@ impl Drive<'_> {
                 continue;
             }
             let folder = folder.join(format!("settle-{place}")).join(&stack.name);
-            self.settle_one(target, stack, &folder, approver, outcomes, warnings)?;
+            self.settle_one(gate, target, stack, &folder, approver, outcomes, warnings)?;
         }
         Ok(())
     }
@@ -74,6 +76,7 @@ impl Drive<'_> {
 
     fn settle_one(
         &mut self,
+        gate: &Gate,
         target: &Target,
         stack: &Stack,
         folder: &Path,
@@ -86,11 +89,13 @@ impl Drive<'_> {
         // What is deployed now is the target's own configuration.
         let deployed: CommitId = target.commit_of(context, &stack.name)?;
         let targets = self.run.targets.clone();
+        let overrides = self.run.consent.policy.clone();
         let request = Request {
             stack,
             target,
             deployed: Some(&deployed),
             targets: &targets,
+            gate: Some((gate, &overrides)),
             folder: Some(folder),
         };
         let Some(prepared) = prepare(context, &request)? else {
@@ -102,8 +107,9 @@ impl Drive<'_> {
         self.journal.append(Event::Reopened {
             stack: stack.name.clone(),
         })?;
-        let prepared = [prepared];
-        let left = match self.approve_again(&prepared, approver)? {
+        let mut prepared = [prepared];
+        self.judge(gate, &mut prepared)?;
+        let left = match self.approve_again(gate, &mut prepared, approver)? {
             None => Some(apply::stack(context, stack, &prepared[0], &targets, &mut self.journal)?),
             Some(why) => {
                 let addresses: Vec<&str> = prepared[0]
@@ -148,19 +154,24 @@ impl Drive<'_> {
     }
 
     /// The yes to what was not in the plan that was approved; why not, where nobody gives it.
-    fn approve_again(&mut self, prepared: &[Prepared], approver: &dyn Approver) -> Result<Option<String>> {
-        self.journal.append(Event::Planned {
-            stack: prepared[0].stack.clone(),
-            summary: summary(&prepared[0]),
-            envelope: prepared[0].envelope.clone(),
-        })?;
+    fn approve_again(
+        &mut self,
+        gate: &Gate,
+        prepared: &mut [Prepared],
+        approver: &dyn Approver,
+    ) -> Result<Option<String>> {
+        self.planned(prepared)?;
         self.context.observer.pause();
         let open = open_refusals(prepared, &self.run.consent);
         approver.show_again(prepared, &open);
         if let Some(refusal) = self.without_consent(open, approver).first() {
             return Ok(Some(format!("{}: {}", refusal.address, refusal.message)));
         }
-        match self.approve(prepared, &digest_of(prepared), approver) {
+        self.judge_anew(gate, prepared)?;
+        if let Err(error) = open_denials(prepared) {
+            return Ok(Some(error.message));
+        }
+        match self.approve(gate, prepared, &digest_of(prepared), approver) {
             Ok(()) => Ok(None),
             Err(error) if matches!(error.kind, Kind::Refused | Kind::AwaitingApproval) => Ok(Some(error.message)),
             Err(error) => Err(error),

@@ -10,6 +10,7 @@ pub mod import;
 pub mod init;
 pub mod locks;
 pub mod plan;
+pub mod policy;
 pub mod releases;
 pub mod runs;
 pub mod serve;

@@ -94,6 +94,14 @@ fn describe(event: &Event) -> String {
         ),
         Event::BackupTaken { release } => format!("what was there is kept as release {release}"),
         Event::Planned { stack, summary, .. } => format!("{stack}: planned: {summary}"),
+        Event::PolicyOverridden {
+            stack,
+            rule,
+            by,
+            reason,
+        } => {
+            format!("{stack}: {by} overrode {rule}: {reason}")
+        }
         Event::Approved { digest, by, how } => format!("plan {digest:.12} approved by {by} ({how})"),
         Event::StateLockIntended { stack, lock } => format!("{stack}: about to lock the state ({})", lock.id),
         Event::StateUnlocked { stack, .. } => format!("{stack}: the state's lock is given back"),

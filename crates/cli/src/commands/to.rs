@@ -126,10 +126,12 @@ impl Person<'_> {
     }
 }
 
-fn consent(arguments: &ConsentArguments) -> Consent {
+pub fn consent(arguments: &ConsentArguments, reason: Option<&str>) -> Consent {
     Consent {
         data_loss: arguments.accept_data_loss.clone(),
         changes: arguments.accept_change.clone(),
+        policy: arguments.override_policy.clone(),
+        policy_reason: reason.map(str::to_owned),
     }
 }
 
@@ -139,7 +141,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
-        consent: consent(&arguments.consent),
+        consent: consent(&arguments.consent, arguments.reason.as_deref()),
         targets: arguments.targets.clone(),
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
@@ -158,7 +160,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
-        consent: consent(&arguments.consent),
+        consent: consent(&arguments.consent, arguments.reason.as_deref()),
         targets: Vec::new(),
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
@@ -179,7 +181,7 @@ pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> 
     let outcome = again::resume(
         &context,
         arguments.run.as_deref(),
-        &consent(&arguments.consent),
+        &consent(&arguments.consent, arguments.reason.as_deref()),
         &person,
     )
     .map_err(|error| person.with_plan(error))?;

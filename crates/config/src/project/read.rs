@@ -1,8 +1,8 @@
 //! From TOML with places to the project's settings.
 
 use super::{
-    CHECK_KINDS, KnowledgeSection, PolicySection, Project, ProjectError, STEP_KINDS, StackSection, StepTable,
-    StoreSection, TerraformSection, is_name_character, nearest,
+    CHECK_KINDS, KnowledgeSection, Project, ProjectError, STEP_KINDS, StackSection, StepTable, StoreSection,
+    TerraformSection, is_name_character, nearest,
 };
 use crate::error::Location;
 use crate::model::Syntax;
@@ -52,17 +52,7 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
         };
     }
     if let Some(policy) = top.table("policy")? {
-        policy.only(&["bundles", "level", "data"])?;
-        policy.table("data")?;
-        let data = raw
-            .get("policy")
-            .and_then(|table| table.get("data"))
-            .and_then(toml::Value::as_table);
-        project.policy = PolicySection {
-            bundles: policy.strings("bundles")?,
-            level: policy.string("level")?,
-            data: data.cloned().unwrap_or_default(),
-        };
+        project.policy = super::policy::read(&policy, raw.get("policy"))?;
     }
     if let Some(knowledge) = top.table("knowledge")? {
         knowledge.only(&["files"])?;
@@ -169,7 +159,7 @@ fn steps(top: &Section<'_, '_>, key: &str, kinds: &[&str], raw: &toml::Table) ->
 }
 
 /// One table, and what to call it.
-struct Section<'t, 'i> {
+pub(super) struct Section<'t, 'i> {
     source: &'t Source,
     name: String,
     table: &'t DeTable<'i>,
@@ -190,7 +180,7 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 
     /// Every key must be one of these.
-    fn only(&self, known: &[&str]) -> Result<(), ProjectError> {
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ProjectError> {
         // The first in the file, not in the alphabet.
         let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         match unknown.min_by_key(|key| key.span().start) {
@@ -212,7 +202,7 @@ impl<'t, 'i> Section<'t, 'i> {
         self.invalid(value.span(), format!("`{key}` in {} must be {expected}", self.name))
     }
 
-    fn table(&self, key: &str) -> Result<Option<Section<'t, 'i>>, ProjectError> {
+    pub(super) fn table(&self, key: &str) -> Result<Option<Section<'t, 'i>>, ProjectError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref() {
             DeValue::Table(table) => Ok(Some(self.section(format!("[{key}]"), table, value.span()))),
@@ -220,7 +210,7 @@ impl<'t, 'i> Section<'t, 'i> {
         }
     }
 
-    fn tables(&self, key: &str) -> Result<Vec<Section<'t, 'i>>, ProjectError> {
+    pub(super) fn tables(&self, key: &str) -> Result<Vec<Section<'t, 'i>>, ProjectError> {
         let Some(value) = self.get(key) else {
             return Ok(Vec::new());
         };
@@ -246,7 +236,7 @@ impl<'t, 'i> Section<'t, 'i> {
         }
     }
 
-    fn string(&self, key: &str) -> Result<Option<String>, ProjectError> {
+    pub(super) fn string(&self, key: &str) -> Result<Option<String>, ProjectError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.get_ref().as_str() {
             Some("") => Err(self.wrong(key, value, "a text that is not empty")),
@@ -255,12 +245,12 @@ impl<'t, 'i> Section<'t, 'i> {
         }
     }
 
-    fn required(&self, key: &str) -> Result<String, ProjectError> {
+    pub(super) fn required(&self, key: &str) -> Result<String, ProjectError> {
         let missing = || self.invalid(self.place.clone(), format!("{} has no `{key}`", self.name));
         self.string(key)?.ok_or_else(missing)
     }
 
-    fn strings(&self, key: &str) -> Result<Vec<String>, ProjectError> {
+    pub(super) fn strings(&self, key: &str) -> Result<Vec<String>, ProjectError> {
         let Some(value) = self.get(key) else {
             return Ok(Vec::new());
         };
@@ -270,6 +260,30 @@ impl<'t, 'i> Section<'t, 'i> {
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_owned).ok_or_else(wrong))
             .collect()
+    }
+
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.table.keys().map(|key| key.get_ref().to_string()).collect()
+    }
+
+    pub(super) fn switch(&self, key: &str) -> Result<Option<bool>, ProjectError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.get_ref().as_bool() {
+            Some(switch) => Ok(Some(switch)),
+            None => Err(self.wrong(key, value, "true or false")),
+        }
+    }
+
+    pub(super) fn count(&self, key: &str) -> Result<Option<u64>, ProjectError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|number| number.as_str().parse().ok());
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.wrong(key, value, "a whole number, 0 or more")),
+        }
     }
 
     fn parallelism(&self) -> Result<Option<u32>, ProjectError> {

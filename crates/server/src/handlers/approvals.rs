@@ -82,6 +82,7 @@ pub fn create(call: &Call) -> Result<Response> {
         consent: Consent {
             data_loss: new.accept_data_loss,
             changes: new.accept_changes,
+            ..Consent::default()
         },
     };
     let approval = Approvals::new(service.store.as_ref(), &service.project, id).give(&digest, &given)?;

@@ -113,6 +113,7 @@ pub fn create(call: &Call) -> Result<Response> {
         consent: Consent {
             data_loss: new.accept_data_loss,
             changes: new.accept_changes,
+            ..Consent::default()
         },
         requested_by: who.actor(),
         requested_by_id: who.id.clone(),
@@ -158,6 +159,7 @@ pub fn undo(call: &Call) -> Result<Response> {
         consent: Consent {
             data_loss: new.accept_data_loss,
             changes: new.accept_changes,
+            ..Consent::default()
         },
         requested_by: who.actor(),
         requested_by_id: who.id.clone(),
