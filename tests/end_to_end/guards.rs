@@ -2,7 +2,7 @@
 
 use rollback_tests::{World, data, moved, scenario};
 
-const PROTECTED: &str = "resource \"terraform_data\" \"kept\" {\n  input = \"precious\"\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n";
+pub const PROTECTED: &str = "resource \"terraform_data\" \"kept\" {\n  input = \"precious\"\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n";
 
 #[test]
 fn what_is_protected_is_not_destroyed_by_auto_approve() {

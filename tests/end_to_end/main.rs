@@ -23,6 +23,8 @@ mod remote;
 mod restore;
 mod s3_backend;
 mod secrets;
+mod service;
+mod service_backend;
 mod shared_store;
 mod stacks;
 mod upkeep;

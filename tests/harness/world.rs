@@ -139,6 +139,12 @@ impl World {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// What commands get as this variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// From now on every run of the tool is told to use this shared store of an emulator.
     pub fn use_store(&mut self, url: &str) {
         self.store = Some(url.to_owned());

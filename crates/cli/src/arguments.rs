@@ -450,7 +450,7 @@ pub enum StateCommand {
     },
     /// Every state that is kept, newest first
     Versions,
-    /// The very bytes of a kept state, on stdout (a VERSION is a release, or a sha256 as `state versions` shows it)
+    /// The very bytes of a kept state, on stdout (a VERSION is a release, a sha256 or a `write:N` as `state versions` shows them)
     Pull {
         #[arg(value_name = "VERSION")]
         version: String,

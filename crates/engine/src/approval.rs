@@ -58,6 +58,7 @@ pub struct Sufficient {
     key: String,
     version: Version,
     consumed: Vec<u8>,
+    needed: usize,
     /// Who said yes, for the record.
     pub by: String,
 }
@@ -71,6 +72,43 @@ impl Sufficient {
             value: &self.consumed,
         }
     }
+
+    /// The same approval after somebody else has said yes, too; none where it was used meanwhile, or does not suffice any
+    /// more.
+    pub(crate) fn as_it_is_now(&self, store: &dyn Store) -> Result<Option<Sufficient>> {
+        let Some((approval, version)) = read(store, &self.key)? else {
+            return Ok(None);
+        };
+        if approval.consumed_at.is_some() {
+            return Ok(None);
+        }
+        sufficient(&self.key, approval, version, self.needed)
+    }
+}
+
+fn read(store: &dyn Store, key: &str) -> Result<Option<(Approval, Version)>> {
+    let Some((bytes, version)) = store.get(key)? else {
+        return Ok(None);
+    };
+    let approval = serde_json::from_slice(&bytes)
+        .map_err(|error| EngineError::failed(format!("the approval {key} cannot be read: {error}")))?;
+    Ok(Some((approval, version)))
+}
+
+/// The approval, if `needed` different people stand behind it.
+fn sufficient(key: &str, mut approval: Approval, version: Version, needed: usize) -> Result<Option<Sufficient>> {
+    let by: Vec<String> = approval.standing().map(|given| given.by.clone()).collect();
+    if by.len() < needed.max(1) {
+        return Ok(None);
+    }
+    approval.consumed_at = Some(Timestamp::now());
+    Ok(Some(Sufficient {
+        key: key.to_owned(),
+        version,
+        consumed: encode(&approval)?,
+        needed,
+        by: by.join(", "),
+    }))
 }
 
 /// The approvals of a run's plans.
@@ -133,7 +171,7 @@ impl<'s> Approvals<'s> {
     /// # Errors
     /// [`Kind::Refused`] where it was used already.
     pub fn sufficient(&self, digest: &str, needed: usize) -> Result<Option<Sufficient>> {
-        let Some((mut approval, version)) = self.read(digest)? else {
+        let Some((approval, version)) = self.read(digest)? else {
             return Ok(None);
         };
         if approval.consumed_at.is_some() {
@@ -142,27 +180,16 @@ impl<'s> Approvals<'s> {
                 "the approval of this plan was used already: it is for one execution",
             ));
         }
-        let by: Vec<String> = approval.standing().map(|given| given.by.clone()).collect();
-        if by.len() < needed.max(1) {
-            return Ok(None);
-        }
-        approval.consumed_at = Some(Timestamp::now());
-        Ok(Some(Sufficient {
-            key: keys::approval(self.project, self.run, digest),
+        sufficient(
+            &keys::approval(self.project, self.run, digest),
+            approval,
             version,
-            consumed: encode(&approval)?,
-            by: by.join(", "),
-        }))
+            needed,
+        )
     }
 
     fn read(&self, digest: &str) -> Result<Option<(Approval, Version)>> {
-        let key = keys::approval(self.project, self.run, digest);
-        let Some((bytes, version)) = self.store.get(&key)? else {
-            return Ok(None);
-        };
-        let approval = serde_json::from_slice(&bytes)
-            .map_err(|error| EngineError::failed(format!("the approval {key} cannot be read: {error}")))?;
-        Ok(Some((approval, version)))
+        read(self.store, &keys::approval(self.project, self.run, digest))
     }
 }
 
@@ -199,6 +226,22 @@ mod tests {
         approvals.give("d", &yes("bob", 1)).unwrap();
         assert_eq!(approvals.sufficient("d", 2).unwrap().unwrap().by, "ann, bob");
         assert!(approvals.sufficient("another", 1).unwrap().is_none());
+    }
+
+    #[test]
+    fn one_more_yes_meanwhile_does_no_harm() {
+        let store = MemoryStore::default();
+        let approvals = Approvals::new(&store, "p", "r");
+        approvals.give("d", &yes("ann", 1)).unwrap();
+        let seen = approvals.sufficient("d", 1).unwrap().unwrap();
+        approvals.give("d", &yes("bob", 1)).unwrap();
+        assert!(matches!(
+            store.transact(&[seen.consume()]),
+            Ok(Transacted::Refused { .. })
+        ));
+        let now = seen.as_it_is_now(&store).unwrap().expect("it still suffices");
+        assert!(matches!(store.transact(&[now.consume()]), Ok(Transacted::Yes(_))));
+        assert!(now.as_it_is_now(&store).unwrap().is_none(), "it was used");
     }
 
     #[test]

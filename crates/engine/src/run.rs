@@ -191,12 +191,23 @@ impl<'s> Runs<'s> {
     ) -> Result<Version> {
         let bytes = to_bytes(run)?;
         let key = self.key(&run.id);
-        match fence.replace_together(&key, expected, &bytes, approval.consume())? {
-            Fenced::Yes(version) => Ok(version),
-            Fenced::Conflict(_) => Err(EngineError::refused(format!(
-                "run {}: its approval was used or changed meanwhile; nothing was changed",
-                run.id
-            ))),
+        let mut newer = None;
+        loop {
+            let approval = newer.as_ref().unwrap_or(approval);
+            if let Fenced::Yes(version) = fence.replace_together(&key, expected, &bytes, approval.consume())? {
+                return Ok(version);
+            }
+            // One more yes in this very moment changes the approval's record and nothing else.
+            let run_is_as_seen = self.get(&run.id)?.is_some_and(|(_, version)| version == *expected);
+            newer = match approval.as_it_is_now(self.store)? {
+                Some(approval) if run_is_as_seen => Some(approval),
+                _ => {
+                    return Err(EngineError::refused(format!(
+                        "run {}: its approval was used meanwhile, or its record was changed; nothing was changed",
+                        run.id
+                    )));
+                }
+            };
         }
     }
 

@@ -1,7 +1,7 @@
 //! The auditor's questions: every state that is kept, the state at a time, who changed what last.
 
 use jiff::Timestamp;
-use rollback_release::StateVersion;
+use rollback_release::{StateVersion, States, WrittenState};
 use rollback_state::{InstanceId, State};
 use serde::Serialize;
 
@@ -72,6 +72,44 @@ pub fn find(context: &Context, stack: &Stack, text: &str) -> Result<StateVersion
             Some(StateVersion { state, ..version })
         })
         .ok_or_else(|| EngineError::failed(format!("release {} has no state of stack {}", release.id, stack.name)))
+}
+
+/// The states of a stack that Terraform wrote through a service that is its `http` backend and has this store, newest
+/// first.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn written(context: &Context, stack: &Stack) -> Result<Vec<WrittenState>> {
+    states(context, stack)
+        .versions(None, usize::MAX)
+        .map_err(|error| EngineError::failed(error.to_string()))
+}
+
+fn states<'c>(context: &'c Context, stack: &'c Stack) -> States<'c> {
+    let workspace = stack.workspace.as_deref().unwrap_or("default");
+    States::new(context.store.as_ref(), &context.project, &stack.name, workspace)
+}
+
+/// The bytes of a written state by `write:NUMBER` or the sha256 of its bytes (or the beginning of it); none where there is
+/// no such one.
+///
+/// # Errors
+/// The store cannot be read, or the bytes are damaged.
+pub fn written_bytes(context: &Context, stack: &Stack, text: &str) -> Result<Option<Vec<u8>>> {
+    let lower = text.to_ascii_lowercase();
+    let number = text
+        .strip_prefix("write:")
+        .and_then(|number| number.parse::<u64>().ok());
+    let is_digest = lower.len() >= 8 && lower.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let found = written(context, stack)?.into_iter().find(|version| {
+        let state = version.state.as_ref();
+        Some(version.number) == number && state.is_some()
+            || is_digest && state.is_some_and(|state| state.sha256.starts_with(&lower))
+    });
+    found
+        .map(|version| states(context, stack).bytes(&version))
+        .transpose()
+        .map_err(|error| EngineError::failed(error.to_string()))
 }
 
 /// When an object or one of its attributes last changed, as far as releases tell.

@@ -72,25 +72,6 @@ pub fn segment(name: &str) -> String {
     if text.is_empty() { "%".to_owned() } else { text }
 }
 
-/// The name that [`segment`] made a segment of; the segment itself where it is none of its making.
-pub fn name_of(segment: &str) -> String {
-    if segment == "%" {
-        return String::new();
-    }
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment;
-    while let Some((plain, escaped)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let Some(byte) = escaped.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
-            return segment.to_owned();
-        };
-        bytes.push(byte);
-        rest = &escaped[2..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
-}
-
 /// The name that [`segment`] made a segment of; what is no such segment comes back as it is.
 pub fn unsegment(segment: &str) -> String {
     if segment == "%" {
@@ -291,7 +272,6 @@ mod tests {
             prop_assert!(check(&key).is_ok());
             prop_assert!(!segment(&one).contains('/'));
             prop_assert_eq!(&unsegment(&segment(&one)), &one);
-            prop_assert_eq!(&name_of(&segment(&one)), &one);
             prop_assert_eq!(one == other, segment(&one) == segment(&other));
         }
     }

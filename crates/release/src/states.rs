@@ -349,7 +349,7 @@ pub fn written_states(
         };
         if name == "head" {
             let head: Head = decode(&key, &value)?;
-            found.push((keys::name_of(stack), keys::name_of(workspace), head.lock));
+            found.push((keys::unsegment(stack), keys::unsegment(workspace), head.lock));
         }
         // A colon comes after every digit.
         after = Some(format!("{prefix}{stack}/{workspace}/versions/:"));

@@ -323,10 +323,7 @@ fn authorise(route: &Route, who: &Principal, path: &[(String, String)]) -> Resul
     let sees = stack.is_none_or(|stack| who.sees(stack));
     let (permission, open) = match route.access {
         Access::Anonymous => return Ok(()),
-        Access::Seen(permission) if !sees => {
-            let _ = permission;
-            return Err(Problem::not_found("stack"));
-        }
+        Access::Seen(_) if !sees => return Err(Problem::not_found("stack")),
         Access::Seen(permission) => (permission, true),
         Access::Backend(permission) => (permission, sees),
         Access::Whole(permission) => (permission, who.sees_all()),

@@ -78,37 +78,52 @@ pub struct Rollback {
     pub ended: Option<Ended>,
 }
 
-/// The plan's parts that say what has to be accepted.
+/// The plan's parts that say what has to be accepted: stacks with addresses.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
-    pub data_loss: Vec<String>,
-    pub changes: Vec<String>,
+    data_loss: Vec<(String, String)>,
+    changes: Vec<(String, String)>,
 }
 
 impl Needs {
     fn of(plan: &Value) -> Needs {
         let mut needs = Needs::default();
         for refusal in plan["needs_acceptance"].as_array().into_iter().flatten() {
-            let Some(address) = refusal["address"].as_str() else {
-                continue;
-            };
+            let text = |name: &str| refusal[name].as_str().unwrap_or_default().to_owned();
+            let subject = (text("stack"), text("address"));
             match refusal["guard"].as_str() {
-                Some("data-loss") => needs.data_loss.push(address.to_owned()),
-                _ => needs.changes.push(address.to_owned()),
+                Some("data-loss") => needs.data_loss.push(subject),
+                _ => needs.changes.push(subject),
             }
         }
         needs
     }
 
-    /// What is left when this consent is given.
-    pub fn without(mut self, consent: &Consent) -> Needs {
-        self.data_loss.retain(|address| !consent.data_loss.contains(address));
-        self.changes.retain(|address| !consent.changes.contains(address));
+    /// What is left when this consent is given: it names an address, or `stack:address`.
+    fn without(mut self, consent: &Consent) -> Needs {
+        let is_open = |named: &[String], (stack, address): &(String, String)| {
+            let both = format!("{stack}:{address}");
+            !named.iter().any(|name| name == address || *name == both)
+        };
+        self.data_loss.retain(|subject| is_open(&consent.data_loss, subject));
+        self.changes.retain(|subject| is_open(&consent.changes, subject));
         self
     }
 
     pub fn is_empty(&self) -> bool {
         self.data_loss.is_empty() && self.changes.is_empty()
+    }
+
+    /// As the consent names them, the stack left out where there is only one.
+    fn describe(&self, stacks: usize) -> Value {
+        let names = |subjects: &[(String, String)]| -> Vec<String> {
+            let name = |(stack, address): &(String, String)| match stacks {
+                0 | 1 => address.clone(),
+                _ => format!("{stack}:{address}"),
+            };
+            subjects.iter().map(name).collect()
+        };
+        json!({ "data_loss": names(&self.data_loss), "changes": names(&self.changes) })
     }
 }
 
@@ -127,6 +142,21 @@ impl Known {
             (_, Some(ended)) => &ended.status,
             (Some(run), None) => run.status.as_str(),
             (None, None) => "queued",
+        }
+    }
+
+    /// Whether it takes a yes to go on: also where it stopped halfway, and what is left is not what was approved.
+    fn awaits_approval(&self) -> bool {
+        let asked = || {
+            self.rollback
+                .ended
+                .as_ref()
+                .is_some_and(|ended| ended.status == "awaiting-approval")
+        };
+        match self.run.as_ref().map(|run| run.status) {
+            Some(Status::AwaitingApproval) => true,
+            Some(Status::Halfway) => asked(),
+            _ => false,
         }
     }
 
@@ -246,7 +276,7 @@ impl<'s> Rollbacks<'s> {
 
     /// The digest of the plan that awaits approval.
     pub fn digest(&self, known: &Known) -> Result<Option<String>> {
-        let Some(run) = known.run.as_ref().filter(|run| run.status == Status::AwaitingApproval) else {
+        let Some(run) = known.run.as_ref().filter(|_| known.awaits_approval()) else {
             return Ok(None);
         };
         // The journal, not the shown document, is what a resumed run compares with.
@@ -315,7 +345,7 @@ impl<'s> Rollbacks<'s> {
             "needed": self.service.approvals.count,
             "by_requester": self.service.approvals.by_requester,
             "given": given,
-            "missing_acceptance": { "data_loss": needs.data_loss, "changes": needs.changes },
+            "missing_acceptance": needs.describe(known.rollback.stacks.len()),
         }))
     }
 
@@ -342,11 +372,21 @@ pub fn ended(error: &EngineError) -> Ended {
         Kind::Locked => "locked",
         Kind::AwaitingApproval => "awaiting-approval",
     };
+    let hints = match error.kind {
+        // The command line's way of saying yes is not the one of those who read this.
+        Kind::AwaitingApproval => vec![
+            "look at the plan, then POST its digest to the rollback's approvals; name what is to be accepted in \
+             accept_data_loss and accept_changes"
+                .to_owned(),
+            "POST to its cancel drops it".to_owned(),
+        ],
+        _ => error.hints.clone(),
+    };
     Ended {
         at: Timestamp::now(),
         status: status.to_owned(),
         message: Some(error.message.clone()),
-        hints: error.hints.clone(),
+        hints,
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use jiff::Timestamp;
+use rollback_engine::context::{Context, Stack};
 use rollback_engine::drive::Options;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::{restore, versions};
@@ -102,17 +103,61 @@ pub fn versions(global: &Global, output: &Output) -> Result<()> {
             documents.push(describe(&stack.name, version));
         }
         output.line(&table.trim_fmt());
+        documents.extend(written(&context, stack, output)?);
     }
     output.document(&json!({ "versions": documents }));
     Ok(())
+}
+
+/// The states that Terraform wrote through the service.
+fn written(context: &Context, stack: &Stack, output: &Output) -> Result<Vec<Value>> {
+    let found = versions::written(context, stack)?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    output.line("  written through the service:");
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["WRITTEN", "BY", "SERIAL", "OBJECTS", "SHA256", "COMMIT", "VERSION"]);
+    let mut documents = Vec::new();
+    for version in &found {
+        let Some(state) = &version.state else { continue };
+        table.add_row([
+            format!("{:.0}", version.written_at),
+            version.actor.clone(),
+            state.serial.to_string(),
+            state.instances.to_string(),
+            format!("{:.16}", state.sha256),
+            version
+                .commit
+                .as_deref()
+                .map_or_else(String::new, |commit| format!("{commit:.10}")),
+            format!("write:{}", version.number),
+        ]);
+        documents.push(json!({
+            "stack": stack.name, "write": version.number, "commit": version.commit, "created_at": version.written_at,
+            "actor": version.actor, "lock_id": version.lock_id, "sha256": state.sha256, "serial": state.serial,
+            "lineage": state.lineage, "terraform_version": state.terraform_version, "instances": state.instances,
+        }));
+    }
+    output.line(&table.trim_fmt());
+    Ok(documents)
 }
 
 /// `state pull VERSION`: the very bytes.
 pub fn pull(global: &Global, version: &str, file: Option<&Path>, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let stack = versions::the_stack(&context)?;
-    let version = versions::find(&context, stack, version)?;
-    let state = context.catalogue().state(&version.state)?;
+    let (bytes, about) = match versions::find(&context, stack, version) {
+        Ok(found) => {
+            let state = context.catalogue().state(&found.state)?;
+            (state.bytes().to_vec(), describe(&stack.name, &found))
+        }
+        Err(error) => match versions::written_bytes(&context, stack, version)? {
+            Some(bytes) => (bytes, json!({ "stack": stack.name, "version": version })),
+            None => return Err(error),
+        },
+    };
     match file {
         Some(path) => {
             use std::io::Write;
@@ -126,12 +171,12 @@ pub fn pull(global: &Global, version: &str, file: Option<&Path>, output: &Output
                     EngineError::failed(format!("{} cannot be written: {error}", path.display()))
                         .hint("name a file that is not there yet")
                 })?;
-            file.write_all(state.bytes())?;
+            file.write_all(&bytes)?;
             output.toned(
                 Tone::Good,
-                &format!("Wrote {} bytes to {}", state.bytes().len(), path.display()),
+                &format!("Wrote {} bytes to {}", bytes.len(), path.display()),
             );
-            output.document(&describe(&stack.name, &version));
+            output.document(&about);
         }
         None => {
             if std::io::stdout().is_terminal() {
@@ -140,7 +185,7 @@ pub fn pull(global: &Global, version: &str, file: Option<&Path>, output: &Output
                         .hint("write it to a file: --output FILE, or send it down a pipe"),
                 );
             }
-            output.bytes(state.bytes())?;
+            output.bytes(&bytes)?;
         }
     }
     Ok(())

@@ -49,10 +49,11 @@ pub fn create(call: &Call) -> Result<Response> {
     let service = &call.service;
     let rollbacks = Rollbacks::new(service);
     let Some(digest) = rollbacks.digest(&known)? else {
-        return Err(Problem::new(
-            &problem::CONFLICT,
-            format!("it is {}: there is nothing to approve", known.status()),
-        ));
+        let why = match service.workers.is_at(&known.rollback.id) {
+            true => "it is being worked on: there is nothing to approve now".to_owned(),
+            false => format!("it is {}: there is nothing to approve", known.status()),
+        };
+        return Err(Problem::new(&problem::CONFLICT, why));
     };
     if new.digest != digest {
         return Err(Problem::new(

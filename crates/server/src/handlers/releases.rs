@@ -97,8 +97,7 @@ pub fn chosen(call: &Call, stacks: &[String], command: &str) -> Result<rollback_
         command,
     };
     let context = call.service.context(&asked)?;
-    if let Some(hidden) = context.stacks.iter().find(|stack| !who.sees(&stack.name)) {
-        let _ = hidden;
+    if context.stacks.iter().any(|stack| !who.sees(&stack.name)) {
         return Err(
             Problem::new(&problem::FORBIDDEN, "the token is not for all stacks of the project")
                 .hint("name those that are meant in `stacks`"),
@@ -192,11 +191,7 @@ pub fn eligibility(call: &Call) -> Result<Response> {
     }
     let refusals: Vec<Value> = prepared
         .iter()
-        .flat_map(|stack| {
-            let name = &stack.stack;
-            let to_value = move |refusal| (name, refusal);
-            stack.reconciled.refusals.iter().map(to_value)
-        })
+        .flat_map(|stack| stack.reconciled.refusals.iter().map(|refusal| (&stack.stack, refusal)))
         .map(|(stack, refusal)| {
             json!({ "stack": stack, "guard": refusal.guard, "address": refusal.address, "message": refusal.message })
         })
@@ -213,7 +208,7 @@ pub fn eligibility(call: &Call) -> Result<Response> {
         .filter(|item| item.fate == Fate::Create)
         .map(|item| item.address.as_str())
         .collect();
-    let text = json!({
+    ok(&json!({
         "to": to,
         "commit": target.commit.as_str(),
         "eligible": !impossible,
@@ -224,6 +219,5 @@ pub fn eligibility(call: &Call) -> Result<Response> {
         "recreated_empty": empty,
         "needs_acceptance": refusals,
         "stacks": document::plan(&prepared)["stacks"],
-    });
-    ok(&text)
+    }))
 }
