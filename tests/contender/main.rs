@@ -71,7 +71,9 @@ impl Contender {
                 attempt: Attempt::here(&fence),
             })?;
             for _ in 0..2 {
-                std::thread::sleep(Duration::from_micros(self.chance.below(2000)));
+                // Now and then for so long that a stop meets it between two writes.
+                let long = if round.is_multiple_of(8) { 30_000 } else { 0 };
+                std::thread::sleep(Duration::from_micros(long + self.chance.below(2000)));
                 let (mut register, version) = runs
                     .get(contention::REGISTER)?
                     .ok_or_else(|| EngineError::failed("there is no register"))?;

@@ -2,7 +2,7 @@
 //! conflict, what was not done is repeated, and a process that dies leaves nothing that keeps others out for ever.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rollback_engine::error::Result;
@@ -100,25 +100,34 @@ fn one_failed_call_stops_no_run() {
 /// The process dies at a call: its locks are there or not, and its own run goes on from there under higher fences.
 #[test]
 fn a_death_at_any_call_is_gone_on_from() {
-    let mut left = BTreeSet::new();
-    for fault in [Fault::CrashBefore, Fault::CrashAfter] {
-        for call in 1..=60 {
-            let inner = MemoryStore::new();
-            let failing = Arc::new(FailingStore::new(inner.clone(), call, fault));
-            let store: Arc<dyn Store> = failing.clone();
-            let died = story(&store, "run").is_err();
-            left.insert((died, lock::list(&inner, "p").unwrap().len()));
-            // The lock that it left names this very process, which lives: a person takes it away, as from a dead one.
-            for stack in ["app", "network"] {
-                let key = rollback_release::keys::lock("p", stack);
-                if let Some((_, version)) = inner.get(&key).unwrap() {
-                    let _ = inner.remove(&key, &version).unwrap();
-                }
+    let left = Mutex::new(BTreeSet::new());
+    let die = &|fault: Fault, call: u64| {
+        let inner = MemoryStore::new();
+        let failing = Arc::new(FailingStore::new(inner.clone(), call, fault));
+        let store: Arc<dyn Store> = failing.clone();
+        let died = story(&store, "run").is_err();
+        left.lock()
+            .unwrap()
+            .insert((died, lock::list(&inner, "p").unwrap().len()));
+        // The lock that it left names this very process, which lives: a person takes it away, as from a dead one.
+        for stack in ["app", "network"] {
+            let key = rollback_release::keys::lock("p", stack);
+            if let Some((_, version)) = inner.get(&key).unwrap() {
+                let _ = inner.remove(&key, &version).unwrap();
             }
-            let store: Arc<dyn Store> = Arc::new(inner.clone());
-            story(&store, "next").unwrap_or_else(|error| panic!("call {call}, {fault:?}: {error}"));
         }
-    }
+        let store: Arc<dyn Store> = Arc::new(inner.clone());
+        story(&store, "next").unwrap_or_else(|error| panic!("call {call}, {fault:?}: {error}"));
+    };
+    // All at once: each waits most of its time before it asks again.
+    std::thread::scope(|scope| {
+        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+            for call in 1..=60 {
+                scope.spawn(move || die(fault, call));
+            }
+        }
+    });
+    let left = left.into_inner().unwrap();
     assert!(left.contains(&(true, 2)) && left.contains(&(true, 0)), "{left:?}");
 }
 

@@ -4,12 +4,17 @@
 //!
 //! Each seeded bug must be found: a model that cannot fail proves nothing.
 
+// The figures are what one runs it for.
+#![allow(clippy::print_stdout)]
+
 mod bounds;
 mod protocol;
+mod world;
 
 use bounds::Bounds;
-use protocol::{Bug, Protocol, Violation};
+use protocol::Protocol;
 use stateright::{Checker, HasDiscoveries, Model};
+use world::{Bug, Violation};
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
