@@ -214,6 +214,31 @@ fn settings_refuse() {
 }
 
 #[test]
+fn a_release_that_was_marked_bad_does_not_come_back() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&data("a", "two"));
+        let bad = ["releases", "bad", &first.commit, "--reason", "it loses orders"];
+        world.tool(&bad).exits(0);
+        world
+            .tool(&["to", &first.commit, "--auto-approve"])
+            .exits(3)
+            .says("it loses orders");
+        let over = [
+            "to",
+            &first.commit,
+            "--auto-approve",
+            "--override-policy",
+            "known_bad",
+            "--reason",
+            "better than nothing",
+        ];
+        world.tool(&over).exits(0);
+        world.is_at(&first);
+    });
+}
+
+#[test]
 fn four_eyes() {
     scenario(|mut world| {
         let own = "package own\nimport rego.v1\nwarn contains \"x\" if input.nothing\n";

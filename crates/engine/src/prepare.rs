@@ -172,7 +172,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     }
     warnings.extend(carried.notes.iter().cloned());
 
-    let ends = ends(context, request, &commit, &goal, &deployed, &joined);
+    let ends = ends(context, request, &commit, &goal, &deployed, &joined)?;
     if let Some((gate, overrides)) = request.gate {
         gate.before_terraform(&ends.risks, overrides)?;
     }
@@ -260,7 +260,7 @@ fn ends(
     goal: &Goal,
     deployed: &Deployed,
     joined: &Joined,
-) -> Ends {
+) -> Result<Ends> {
     let release = request
         .target
         .release_of(&request.stack.name)
@@ -279,7 +279,7 @@ fn ends(
     };
     let target_files = context.repository.tree(commit).ok();
     let deployed_files = context.repository.tree(&deployed.commit).ok();
-    Ends {
+    Ok(Ends {
         from: from.place(context),
         to: to.place(context),
         risks: risk::find(&risk::Sides {
@@ -293,8 +293,8 @@ fn ends(
             joined: &joined.state,
         }),
         providers: policy::providers(context, &from, &to, &too_new_for_target(joined, goal)),
-        known_bad: policy::known_bad(context, commit, release),
-    }
+        known_bad: policy::known_bad(context, commit, release)?,
+    })
 }
 
 /// What the target has of the stack; none where it did not exist then.

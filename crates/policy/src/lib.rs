@@ -15,6 +15,7 @@ mod limits;
 mod metadata;
 mod policy;
 mod test_run;
+mod verbs;
 
 pub use bundle::Bundle;
 pub use document::{

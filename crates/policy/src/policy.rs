@@ -18,6 +18,7 @@ use crate::error::PolicyError;
 use crate::evaluation::{Evaluation, Finding, Level, RuleError, Verdict};
 use crate::limits::{Limits, resident_memory};
 use crate::metadata::{self, FileMetadata};
+use crate::verbs::written_out;
 
 /// Names that Conftest looks for, too: `deny`, `violation`, `warn`, with or without a suffix.
 static RULE_NAME: LazyLock<Regex> =
@@ -234,17 +235,18 @@ pub(crate) fn add_module(engine: &mut Engine, path: &str, text: &str) -> Result<
         file: path.to_owned(),
         reason,
     };
+    let text = written_out(text);
     engine.set_rego_v0(false);
-    let package = match engine.add_policy(path.to_owned(), text.to_owned()) {
+    let package = match engine.add_policy(path.to_owned(), text.clone().into_owned()) {
         Ok(package) => package,
         Err(newer) => {
             engine.set_rego_v0(true);
-            engine.add_policy(path.to_owned(), text.to_owned()).map_err(|older| {
-                match text.contains("rego.v1") || text.contains(" if ") {
+            engine
+                .add_policy(path.to_owned(), text.clone().into_owned())
+                .map_err(|older| match text.contains("rego.v1") || text.contains(" if ") {
                     true => wrong(format!("{newer:#}").trim().to_owned()),
                     false => wrong(format!("{older:#}").trim().to_owned()),
-                }
-            })?
+                })?
         }
     };
     let package = package.strip_prefix("data.").unwrap_or(&package).to_owned();

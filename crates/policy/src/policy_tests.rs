@@ -103,6 +103,7 @@ fn all_the_ways_to_write_a_rule() {
             "package main\nimport rego.v1\ndeny[msg] if { input.x == 1; msg := \"map of v1\" }",
             "map of v1",
         ),
+        ("package main\ndeny[sprintf(\"%q\", [\"a\"])] { input.x == 1 }", "\"a\""),
         ("package main\nimport rego.v1\ndeny contains 7 if input.x == 1", "7"),
     ] {
         assert_eq!(messages_of(text, input.clone()), [expected], "{text}");

@@ -233,3 +233,29 @@ fn every_truncation_is_survived() {
     assert!(parse(&"[".repeat(100_000), "x").is_err());
     assert!(parse(&format!("a = {}", "[".repeat(100_000)), "x").is_err());
 }
+
+#[test]
+fn a_policy_says_how_binding_its_rules_are() {
+    let text = "[policy]\nbundle = \"own\"\nbundles = [\"a.tar.gz\"]\ndefault = false\nlevel = \"soft-mandatory\"\nfour_eyes = [\"production\"]\nblast_radius = 7\n[policy.levels]\n\"a.deny\" = \"advisory\"\n[[policy.freeze]]\nname = \"n\"\nfrom = \"22:00\"\nuntil = \"06:00\"\n[[policy.known_bad]]\nrevision = \"v1\"\nreason = \"r\"\n";
+    let policy = read(text).policy;
+    assert_eq!(policy.bundles, ["a.tar.gz", "own"]);
+    assert!(!policy.default && read("").policy.default);
+    assert_eq!(policy.blast_radius, Some(7));
+    assert_eq!(policy.levels["a.deny"], "advisory");
+    assert_eq!(policy.freeze[0].until, "06:00");
+    assert_eq!(policy.known_bad[0].reason, "r");
+    for wrong in [
+        "blast_radius = -1",
+        "blast_radius = \"many\"",
+        "default = 1",
+        "frezee = []",
+        "[[policy.freeze]]\nname = \"n\"",
+        "[[policy.known_bad]]\nrevision = \"v1\"",
+        "[policy.levels]\na = 1",
+    ] {
+        assert!(
+            parse(&format!("[policy]\n{wrong}\n"), "infra-rollback.toml").is_err(),
+            "{wrong}"
+        );
+    }
+}

@@ -8,7 +8,7 @@ use rollback_inverse::Fate;
 use rollback_policy::{
     Accepted, Change, Document, Drift, Earlier, Host, Mark, Place, Provider, Risk, Rollback, RunFacts, Settings,
 };
-use rollback_release::{Release, StackRecord};
+use rollback_release::{Release, StackRecord, Verdict};
 use rollback_repository::CommitId;
 
 use super::{Gate, mask};
@@ -142,8 +142,11 @@ fn is_older(version: &str, other: &str) -> bool {
     parts(version) < parts(other)
 }
 
-/// Marks that warn of the target: from the settings and from the note of its release.
-pub(crate) fn known_bad(context: &Context, commit: &CommitId, release: Option<&Release>) -> Vec<Mark> {
+/// Marks that warn of the target: from the settings, `releases bad`, and the note of its release.
+///
+/// # Errors
+/// The marks cannot be read.
+pub(crate) fn known_bad(context: &Context, commit: &CommitId, release: Option<&Release>) -> Result<Vec<Mark>> {
     let means = |revision: &str| {
         release.is_some_and(|release| {
             release.name.as_deref() == Some(revision)
@@ -164,16 +167,25 @@ pub(crate) fn known_bad(context: &Context, commit: &CommitId, release: Option<&R
             reason: mark.reason.clone(),
         })
         .collect();
-    if let Some(release) = release
-        && let Some(note) = &release.note
+    let Some(release) = release else { return Ok(marks) };
+    let named = || release.name.clone().unwrap_or_else(|| release.id.to_string());
+    if let Some(note) = &release.note
         && note.to_lowercase().replace('-', " ").starts_with(WARNING)
     {
         marks.push(Mark {
-            revision: release.name.clone().unwrap_or_else(|| release.id.to_string()),
+            revision: named(),
             reason: note.clone(),
         });
     }
-    marks
+    if let Some(mark) = context.catalogue().marks()?.remove(&release.id)
+        && mark.verdict == Some(Verdict::Bad)
+    {
+        marks.push(Mark {
+            revision: named(),
+            reason: mark.reason.unwrap_or_else(|| format!("so says {}", mark.by)),
+        });
+    }
+    Ok(marks)
 }
 
 /// The last runs but the own one, the newest first.
