@@ -74,6 +74,7 @@ impl Drive<'_> {
         }))
     }
 
+    #[allow(clippy::too_many_arguments)] // One call, everything in it is needed for the second look.
     fn settle_one(
         &mut self,
         gate: &Gate,

@@ -69,8 +69,10 @@ fn what_is_no_bundle_is_told_apart() {
     ));
 }
 
+type Entry<'a> = (&'a str, tar::EntryType, &'a [u8]);
+
 /// An archive of raw entries, names unchecked.
-fn archive(entries: &[(&str, tar::EntryType, &[u8])]) -> tempfile::NamedTempFile {
+fn archive(entries: &[Entry<'_>]) -> tempfile::NamedTempFile {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, kind, bytes) in entries {
         let mut header = tar::Header::new_old();
@@ -109,7 +111,7 @@ fn an_archive_is_the_folder_that_was_packed() {
 fn hostile_archives_are_refused() {
     use tar::EntryType::{Block, Char, Fifo, Link, Regular, Symlink};
     let rule = RULE.as_bytes();
-    let cases: Vec<(&str, Vec<(&str, tar::EntryType, &[u8])>)> = vec![
+    let cases: Vec<(&str, Vec<Entry<'_>>)> = vec![
         ("up", vec![("../a.rego", Regular, rule)]),
         ("up within", vec![("a/../../b.rego", Regular, rule)]),
         (
@@ -137,7 +139,7 @@ fn hostile_archives_are_refused() {
         assert!(Bundle::read(packed.path()).is_err(), "{what}");
     }
     let many: Vec<String> = (0..=MOST_FILES).map(|n| format!("{n}.txt")).collect();
-    let many: Vec<(&str, tar::EntryType, &[u8])> = many.iter().map(|n| (n.as_str(), Regular, &b""[..])).collect();
+    let many: Vec<Entry<'_>> = many.iter().map(|n| (n.as_str(), Regular, &b""[..])).collect();
     assert!(matches!(
         Bundle::read(archive(&many).path()),
         Err(PolicyError::Hostile { .. })

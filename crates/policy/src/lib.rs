@@ -12,10 +12,10 @@ mod error;
 mod evaluation;
 mod freeze;
 mod limits;
+mod literals;
 mod metadata;
 mod policy;
 mod test_run;
-mod verbs;
 
 pub use bundle::Bundle;
 pub use document::{

@@ -17,8 +17,8 @@ use crate::document::with_aliases;
 use crate::error::PolicyError;
 use crate::evaluation::{Evaluation, Finding, Level, RuleError, Verdict};
 use crate::limits::{Limits, resident_memory};
+use crate::literals::for_engine;
 use crate::metadata::{self, FileMetadata};
-use crate::verbs::written_out;
 
 /// Names that Conftest looks for, too: `deny`, `violation`, `warn`, with or without a suffix.
 static RULE_NAME: LazyLock<Regex> =
@@ -235,7 +235,7 @@ pub(crate) fn add_module(engine: &mut Engine, path: &str, text: &str) -> Result<
         file: path.to_owned(),
         reason,
     };
-    let text = written_out(text);
+    let text = for_engine(text);
     engine.set_rego_v0(false);
     let package = match engine.add_policy(path.to_owned(), text.clone().into_owned()) {
         Ok(package) => package,

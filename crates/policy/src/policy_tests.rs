@@ -132,6 +132,12 @@ fn numbers_are_numbers() {
 }
 
 #[test]
+fn quotes_in_references_are_quotes() {
+    let text = "package p\ndeny[msg] { input.tags[\"a \\\"b\\\"\"] == 1; msg := \"seen\" }";
+    assert_eq!(messages_of(text, json!({ "tags": { "a \"b\"": 1 } })), ["seen"]);
+}
+
+#[test]
 fn words_in_comments_and_strings_are_no_rules() {
     let policy = compile("package p\n# deny_nothing\ndeny[msg] { msg := \"warn_me\"; input.x }\n");
     let names: Vec<&str> = policy.rules().iter().map(|rule| rule.name.as_str()).collect();
