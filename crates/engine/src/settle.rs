@@ -22,6 +22,13 @@ use crate::target::Target;
 /// Data sources by which a stack reads another one's state.
 const READS_STATES: &[&str] = &["terraform_remote_state", "tfe_outputs"];
 
+/// What every second look at a stack needs.
+struct Look<'a> {
+    gate: &'a Gate,
+    target: &'a Target,
+    approver: &'a dyn Approver,
+}
+
 impl Drive<'_> {
     /// Looks at every stack that reads others once more and brings it to the target where that is still to be done. A
     /// guard or a person that says no to it leaves it as it is: what was approved is done, and the rest is said.
@@ -38,6 +45,7 @@ impl Drive<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<()> {
         let context = self.context;
+        let look = Look { gate, target, approver };
         let stacks: Vec<&Stack> = context
             .stacks
             .iter()
@@ -52,7 +60,7 @@ impl Drive<'_> {
                 continue;
             }
             let folder = folder.join(format!("settle-{place}")).join(&stack.name);
-            self.settle_one(gate, target, stack, &folder, approver, outcomes, warnings)?;
+            self.settle_one(&look, stack, &folder, outcomes, warnings)?;
         }
         Ok(())
     }
@@ -77,16 +85,15 @@ impl Drive<'_> {
     #[allow(clippy::too_many_arguments)] // One call, everything in it is needed for the second look.
     fn settle_one(
         &mut self,
-        gate: &Gate,
-        target: &Target,
+        look: &Look<'_>,
         stack: &Stack,
         folder: &Path,
-        approver: &dyn Approver,
         outcomes: &mut Vec<StackOutcome>,
         warnings: &mut Vec<String>,
     ) -> Result<()> {
         let begun = Instant::now();
         let context = self.context;
+        let Look { gate, target, approver } = *look;
         // What is deployed now is the target's own configuration.
         let deployed: CommitId = target.commit_of(context, &stack.name)?;
         let targets = self.run.targets.clone();
