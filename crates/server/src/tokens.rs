@@ -197,7 +197,7 @@ impl<'s> Tokens<'s> {
             return Ok(None);
         };
         let same = bool::from(digest(secret).as_bytes().ct_eq(token.sha256.as_bytes()));
-        Ok((same && token.is_valid()).then(|| Principal {
+        Ok((same && token.is_valid()).then_some(Principal {
             id: token.id,
             name: token.name,
             role: token.role,
