@@ -66,9 +66,8 @@ pub fn stack(context: &Context, stack: &Stack, journal: &mut Journal<'_>) -> Res
             summary,
         })?;
     }
-    if journal.apply_folder(&stack.name).is_some()
-        && let Some(path) = local_file(context, stack)?.filter(|path| path.exists())
-    {
+    let touched = journal.apply_folder(&stack.name).is_some() || journal.last_state_write(&stack.name).is_some();
+    if touched && let Some(path) = local_file(context, stack)?.filter(|path| path.exists()) {
         // Taking the lock and letting go of it clears away the note that a killed process left beside the state.
         drop(LocalState::lock(&path, "infra-rollback").map_err(terraform_error)?);
     }
