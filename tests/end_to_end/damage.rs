@@ -154,7 +154,11 @@ fn a_target_that_cannot_be_parsed_or_whose_provider_is_nowhere() {
         world.release_of(&data("a", "two"));
         world.unchanged(|world| {
             world.tool(&["to", &broken, "--auto-approve"]).exits(1).says("main.tf");
-            world.tool(&["to", &nowhere, "--auto-approve"]).exits(1).says("nope");
+            // A provider that the current release does not have needs a yes, and terraform does not find it either.
+            let nowhere = ["to", &nowhere, "--auto-approve"];
+            world.tool(&nowhere).exits(3).says("nope");
+            let yes = ["--override-policy", "rollback.configuration", "--reason", "a test"];
+            world.tool(&[&nowhere[..], &yes[..]].concat()).exits(1).says("nope");
         });
         world.is_tidy();
     });
