@@ -482,7 +482,7 @@ pub enum StoreCommand {
     },
     /// Make the index of releases anew from the releases themselves
     RebuildIndex,
-    /// Remove what nothing needs: blobs that nothing names, and with --keep-last or --keep-within old releases
+    /// Remove what nothing needs: blobs that nothing names and, where told to, old releases
     Gc(GcArguments),
     /// Copy everything (blobs, releases, runs, journals, marks) from one store into another, verified; goes on where it
     /// was cut off, and never writes over what differs

@@ -70,7 +70,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         knowledge,
         terraform,
         storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
-        stacks: located.stacks,
+        stacks,
         actor: asking.actor,
         command: asking.command,
         given: asking.given,
