@@ -1,6 +1,6 @@
 //! Taking history in: from a versioned bucket and from Git, and going back to what was taken in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollback_tests::{Bucket, Chance, Ran, StateFile, World, data, moved, scale, scenario};
 use serde_json::{Value, json};
@@ -304,7 +304,9 @@ fn killed_and_again() {
         let clean = [("INFRA_ROLLBACK_HOME", elsewhere.as_str())];
         let mut arguments = vec!["import", "s3-versions", "--json"];
         arguments.extend(place);
+        let begun = Instant::now();
         let whole = world.tool_with(&arguments, &clean).json();
+        let took = begun.elapsed().as_millis() as u64;
         assert_eq!(counts(&whole), [40, 40, 0, 0]);
 
         let mut chance = Chance::new();
@@ -313,7 +315,8 @@ fn killed_and_again() {
             let mut arguments = vec!["import", "s3-versions"];
             arguments.extend(place);
             let mut tool = world.start(&arguments);
-            std::thread::sleep(Duration::from_millis(100 + chance.below(500)));
+            // Within the time that a whole import takes on this machine.
+            std::thread::sleep(Duration::from_millis(took / 5 + chance.below(took / 2 + 1)));
             halfway |= tool.is_running();
             rollback_tests::kill(tool.pid());
             let _ = tool.wait();
