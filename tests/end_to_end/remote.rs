@@ -14,8 +14,7 @@ fn remote(test: impl FnOnce(World, StateServer)) {
 }
 
 /// Two releases with every kind of change between them.
-fn story(world: &World, server: &StateServer) -> (Release, Release) {
-    let backend = server.backend();
+pub fn story(world: &World, backend: String) -> (Release, Release) {
     let first = world.release_of(
         &(backend.clone() + &data("moved", "m") + &data("updated", "one") + &data("gone", "g") + &data("letter", "l")),
     );
@@ -33,7 +32,7 @@ fn story(world: &World, server: &StateServer) -> (Release, Release) {
 #[test]
 fn back_and_forward() {
     remote(|world, server| {
-        let (first, second) = story(&world, &server);
+        let (first, second) = story(&world, server.backend());
         world.back_to_but(&first, &["terraform_data.gone"], &[]);
         world.undo_to(&second, &["terraform_data.added"]);
         assert!(!world.repo.join("terraform.tfstate").exists(), "no state lies on disk");
@@ -57,7 +56,7 @@ fn swap_by_hand() {
 #[test]
 fn questions_write_nothing() {
     remote(|world, server| {
-        let (first, _) = story(&world, &server);
+        let (first, _) = story(&world, server.backend());
         let writes = server.writes();
         world.unchanged(|world| {
             world.tool(&["plan", &first.commit]).exits(0);
@@ -75,7 +74,7 @@ fn questions_write_nothing() {
 #[test]
 fn a_lock_of_another_machine_is_named() {
     remote(|world, server| {
-        let (first, _) = story(&world, &server);
+        let (first, _) = story(&world, server.backend());
         server.lock_as("hana@build-7");
         world.unchanged(|world| {
             world
@@ -98,7 +97,7 @@ fn a_lock_of_another_machine_is_named() {
 #[test]
 fn a_write_that_is_refused() {
     remote(|world, server| {
-        let (first, _) = story(&world, &server);
+        let (first, _) = story(&world, server.backend());
         server.refuse_writes(1);
         let failed = world.tool(&["to", &first.commit, "--auto-approve"]);
         assert!([1, 4].contains(&failed.code), "{failed}");
@@ -140,7 +139,7 @@ fn a_state_that_terraform_could_not_store_is_stored_by_resume() {
 #[test]
 fn somebody_writes_between_plan_and_yes() {
     remote(|world, server| {
-        let (first, _) = story(&world, &server);
+        let (first, _) = story(&world, server.backend());
         world.tool(&["to", &first.commit]).exits(6);
         world.put("by_hand.tf", &data("by_hand", "x"));
         world.apply(&[]);
@@ -159,7 +158,7 @@ fn somebody_writes_between_plan_and_yes() {
 #[test]
 fn crashes_at_entries_of_the_journal() {
     remote(|world, server| {
-        let (first, _) = story(&world, &server);
+        let (first, _) = story(&world, server.backend());
         let before = server.state();
         let whole = world.copy();
         whole.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
@@ -242,7 +241,7 @@ fn a_backend_that_is_configured_at_init() {
 #[test]
 fn a_lock_that_a_kill_left_behind_is_given_back_and_no_other() {
     remote(|world, server| {
-        let (first, _) = story(&world, &server);
+        let (first, _) = story(&world, server.backend());
         let whole = world.copy();
         let before = server.state();
         whole.tool(&["to", &first.commit, "--auto-approve"]).exits(0);

@@ -1,10 +1,9 @@
 //! Terraform's `s3` backend under the stack: its lock file, its lock item, its digest, and terraform itself beside us.
 
-use rollback_tests::{
-    Chance, Release, StateBucket, StateLocks, World, data, forgotten, moved, scale, scenario, wait_until,
-};
+use rollback_tests::{Chance, StateBucket, StateLocks, World, data, moved, scale, scenario, wait_until};
 
 use crate::locks::WAITING;
+use crate::remote::story;
 
 /// A world whose state lies in a bucket.
 fn in_bucket(test: impl FnOnce(World, StateBucket)) {
@@ -16,23 +15,6 @@ fn in_bucket(test: impl FnOnce(World, StateBucket)) {
     });
 }
 
-/// Two releases with every kind of change between them.
-fn story(world: &World, bucket: &StateBucket, locks: StateLocks) -> (Release, Release) {
-    let backend = bucket.backend(locks);
-    let first = world.release_of(
-        &(backend.clone() + &data("moved", "m") + &data("updated", "one") + &data("gone", "g") + &data("letter", "l")),
-    );
-    let second = world.release_of(
-        &(backend
-            + &data("elsewhere", "m")
-            + &data("updated", "two")
-            + &data("added", "a")
-            + &moved("terraform_data.moved", "terraform_data.elsewhere")
-            + &forgotten("terraform_data.letter")),
-    );
-    (first, second)
-}
-
 /// Where a run's journal has a certain event: to be killed there.
 fn place_of(world: &World, event: &str) -> usize {
     let events = world.events(&world.last_run());
@@ -41,7 +23,7 @@ fn place_of(world: &World, event: &str) -> usize {
 
 fn back_and_forward(locks: StateLocks) {
     in_bucket(|world, bucket| {
-        let (first, second) = story(&world, &bucket, locks);
+        let (first, second) = story(&world, bucket.backend(locks));
         world.back_to_but(&first, &["terraform_data.gone"], &[]);
         world.undo_to(&second, &["terraform_data.added"]);
         assert_eq!(bucket.digest().is_some(), locks != StateLocks::File);
@@ -69,7 +51,7 @@ fn with_both_in_a_workspace() {
         bucket.key = "env:/staging/stacks/app.tfstate".to_owned();
         bucket.hold_state_of(&mut world);
         world.terraform(&["workspace", "new", "staging"]).exits(0);
-        let (first, second) = story(&world, &bucket, StateLocks::Both);
+        let (first, second) = story(&world, bucket.backend(StateLocks::Both));
         world.set("TF_WORKSPACE", "staging");
         world.back_to_but(&first, &["terraform_data.gone"], &[]);
         world.undo_to(&second, &["terraform_data.added"]);
@@ -117,7 +99,7 @@ fn a_terraform_that_applies_is_named_and_waited_for() {
 #[test]
 fn a_terraform_beside_our_write_is_refused() {
     in_bucket(|world, bucket| {
-        let (first, _) = story(&world, &bucket, StateLocks::Both);
+        let (first, _) = story(&world, bucket.backend(StateLocks::Both));
         let whole = world.copy();
         let before = bucket.state().unwrap();
         whole.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
@@ -157,7 +139,7 @@ fn restore_by_hand(bucket: &StateBucket, bytes: &[u8]) {
 #[test]
 fn a_digest_that_was_not_written_is_mended() {
     in_bucket(|world, bucket| {
-        let (first, _) = story(&world, &bucket, StateLocks::Both);
+        let (first, _) = story(&world, bucket.backend(StateLocks::Both));
         let digest = bucket.digest().unwrap();
         let whole = world.copy();
         let before = bucket.state().unwrap();
@@ -224,7 +206,7 @@ fn a_broken_lock_that_somebody_else_took_stays_theirs() {
 #[test]
 fn crashes_at_entries_of_the_journal() {
     in_bucket(|world, bucket| {
-        let (first, _) = story(&world, &bucket, StateLocks::Both);
+        let (first, _) = story(&world, bucket.backend(StateLocks::Both));
         let before = bucket.state().unwrap();
         let whole = world.copy();
         whole.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
@@ -263,7 +245,7 @@ fn crashes_at_entries_of_the_journal() {
 #[test]
 fn a_restore_is_above_every_version_of_the_bucket() {
     in_bucket(|world, bucket| {
-        let (first, second) = story(&world, &bucket, StateLocks::Both);
+        let (first, second) = story(&world, bucket.backend(StateLocks::Both));
         let now = bucket.state().unwrap();
         // A version that no release has: somebody pushed it and went back.
         let mut pushed = world.state().json;

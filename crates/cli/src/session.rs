@@ -42,7 +42,7 @@ pub struct Asking {
 
 /// As [`open`], for a repository elsewhere and a store that is open already.
 pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, asking: Asking) -> Result<Context> {
-    let located = Located::find(&Place {
+    let mut located = Located::find(&Place {
         folder,
         settings_file: global.config.as_deref(),
         stacks: &global.stacks,
@@ -52,10 +52,9 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         Some(store) => store,
         None => configured_place(global, &located)?.open()?,
     };
-    let mut stacks = located.stacks.clone();
     if located.settings.stacks.is_empty() {
         let catalogue = Catalogue::new(store.as_ref(), &located.project);
-        rollback_engine::context::keep_name(&mut stacks, &located.root, &catalogue)?;
+        rollback_engine::context::keep_name(&mut located.stacks, &located.root, &catalogue)?;
     }
     let knowledge = knowledge(&located)?;
     let terraform =
@@ -70,7 +69,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         knowledge,
         terraform,
         storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
-        stacks,
+        stacks: located.stacks,
         actor: asking.actor,
         command: asking.command,
         given: asking.given,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::records::sees_run;
 use super::releases::chosen;
+use crate::access::Principal;
 use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
 use crate::problem::{self, Problem, Result};
 use crate::rollback::{Ended, IdempotencyKey, Known, Rollback, Rollbacks, Worker};
@@ -98,30 +99,45 @@ pub fn create(call: &Call) -> Result<Response> {
     let context = chosen(call, &new.stacks, "POST /v1/rollbacks")?;
     // What cannot be found out later either is said now.
     Target::resolve(&context, &new.revision)?;
-    let who = call.who()?;
-    let id = Uuid::now_v7().to_string();
     let rollback = Rollback {
-        format: 1,
-        worker: Worker::this(),
-        id,
         revision: new.revision,
-        undo: None,
         stacks: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
         targets: new.targets,
         reason: new.reason,
         dry_run: new.dry_run,
-        consent: Consent {
-            data_loss: new.accept_data_loss,
-            changes: new.accept_changes,
-            ..Consent::default()
-        },
+        consent: consent(new.accept_data_loss, new.accept_changes),
+        ..asked_for(call.who()?)
+    };
+    begin(call, &rollback, key.as_ref())
+}
+
+/// A rollback that is asked for now, without what it is to do.
+fn asked_for(who: &Principal) -> Rollback {
+    Rollback {
+        format: 1,
+        worker: Worker::this(),
+        id: Uuid::now_v7().to_string(),
+        revision: String::new(),
+        undo: None,
+        stacks: Vec::new(),
+        targets: Vec::new(),
+        reason: None,
+        dry_run: false,
+        consent: Consent::default(),
         requested_by: who.actor(),
         requested_by_id: who.id.clone(),
         created_at: Timestamp::now(),
         plan: None,
         ended: None,
-    };
-    begin(call, &rollback, key.as_ref())
+    }
+}
+
+fn consent(data_loss: Vec<String>, changes: Vec<String>) -> Consent {
+    Consent {
+        data_loss,
+        changes,
+        ..Consent::default()
+    }
 }
 
 pub fn undo(call: &Call) -> Result<Response> {
@@ -145,27 +161,13 @@ pub fn undo(call: &Call) -> Result<Response> {
         ));
     }
     chosen(call, &run.selected, "POST /v1/rollbacks")?;
-    let id = Uuid::now_v7().to_string();
     let rollback = Rollback {
-        format: 1,
-        worker: Worker::this(),
-        id,
         revision: format!("before {}", run.id),
         undo: Some(run.id),
         stacks: run.selected,
-        targets: Vec::new(),
         reason: new.reason,
-        dry_run: false,
-        consent: Consent {
-            data_loss: new.accept_data_loss,
-            changes: new.accept_changes,
-            ..Consent::default()
-        },
-        requested_by: who.actor(),
-        requested_by_id: who.id.clone(),
-        created_at: Timestamp::now(),
-        plan: None,
-        ended: None,
+        consent: consent(new.accept_data_loss, new.accept_changes),
+        ..asked_for(who)
     };
     begin(call, &rollback, key.as_ref())
 }
