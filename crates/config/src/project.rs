@@ -76,16 +76,20 @@ pub struct StepTable {
 
 /// Kinds of `[[step]]` that are known.
 pub const STEP_KINDS: &[&str] = &[
+    "alb-listener",
+    "appconfig",
     "command",
+    "ecs-environment",
+    "ecs-image",
     "ecs-service",
-    "feature-flag",
-    "listener",
     "migration",
-    "notification",
+    "rds-pitr",
+    "rds-restore",
+    "ssm-parameter",
 ];
 
 /// Kinds of `[[check]]` that are known.
-pub const CHECK_KINDS: &[&str] = &["alarm", "command", "ecs-stable", "http", "logs", "target-health"];
+pub const CHECK_KINDS: &[&str] = &["command", "endpoints", "http", "logs", "metrics", "postgres"];
 
 /// Why infra-rollback.toml cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -260,7 +264,7 @@ fn is_name_character(c: char) -> bool {
 }
 
 /// The known word that looks most like this one, if any looks like it.
-fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
+pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
     known
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().max(word.chars().count()) / 2)

@@ -1,0 +1,11 @@
+//! What a rollback does beside Terraform: **steps**, each of which brings one thing that runs back to where a release
+//! had it, and **checks**, which say whether all is well. Here they are ports and plain logic; what speaks to AWS is in
+//! `runtime-aws`. Nothing here knows of runs, stores or terminals.
+
+pub mod check;
+mod order;
+mod settings;
+pub mod step;
+
+pub use order::{Node, OrderError, order};
+pub use settings::{Common, SettingsError, read};

@@ -1,0 +1,153 @@
+//! From a table of infra-rollback.toml to a kind's own settings.
+
+use std::time::Duration;
+
+use rollback_config::Location;
+use rollback_config::project::StepTable;
+use serde::de::DeserializeOwned;
+
+/// What every `[[step]]` and `[[check]]` may say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Common {
+    /// Its name; the kind where none is given.
+    pub name: String,
+    /// Names of steps and stacks that must be done before. `None`: the usual order of its kind.
+    pub after: Option<Vec<String>>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+/// Why a table cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: [[{section}]] {name}: {message}")]
+pub struct SettingsError {
+    pub at: Location,
+    /// `step` or `check`
+    pub section: &'static str,
+    pub name: String,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+const COMMON: &[&str] = &["name", "kind", "after", "timeout"];
+
+/// Reads one table: what all kinds share, and the kind's own settings. `T` refuses keys that it does not know
+/// (`#[serde(deny_unknown_fields)]`).
+///
+/// # Errors
+/// A key that is not known (with the nearest one), a value of another type, a duration that is none.
+pub fn read<T: DeserializeOwned>(section: &'static str, table: &StepTable) -> Result<(Common, T), SettingsError> {
+    let name = table.name.clone().unwrap_or_else(|| table.kind.clone());
+    let failed = |message: String, hint: Option<String>| SettingsError {
+        at: table.at.clone(),
+        section,
+        name: name.clone(),
+        message,
+        hint,
+    };
+    let mut own = table.table.clone();
+    own.retain(|key, _| !COMMON.contains(&key));
+    let settings = T::deserialize(toml::Value::Table(own)).map_err(|error| {
+        let message = error.message().replace('\n', " ");
+        let hint = nearest_of(&message);
+        failed(message, hint)
+    })?;
+    let after = match table.table.get("after") {
+        None => None,
+        Some(toml::Value::Array(names)) => Some(
+            names
+                .iter()
+                .map(|name| name.as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| failed("`after` must be a list of names".into(), None))?,
+        ),
+        Some(_) => {
+            return Err(failed(
+                "`after` must be a list of names".into(),
+                Some("write after = [\"NAME\"]".into()),
+            ));
+        }
+    };
+    let timeout = match table.table.get("timeout") {
+        None => None,
+        Some(value) => Some(duration(value).ok_or_else(|| {
+            failed(
+                "`timeout` must be a duration".into(),
+                Some("write timeout = \"90s\" or \"15m\"".into()),
+            )
+        })?),
+    };
+    let common = Common {
+        name: name.clone(),
+        after,
+        timeout,
+    };
+    Ok((common, settings))
+}
+
+/// `"90s"`, `"15m"`, `"1h 30m"`, or whole seconds.
+fn duration(value: &toml::Value) -> Option<Duration> {
+    match value {
+        toml::Value::Integer(seconds) => Some(Duration::from_secs(u64::try_from(*seconds).ok()?)),
+        toml::Value::String(text) => Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok(),
+        _ => None,
+    }
+    .filter(|duration| !duration.is_zero())
+}
+
+/// serde says which fields it expected; the nearest of them is what was meant.
+fn nearest_of(message: &str) -> Option<String> {
+    let unknown = message.strip_prefix("unknown field `")?.split('`').next()?;
+    let expected = message.split_once("expected")?.1;
+    let known = expected.split('`').skip(1).step_by(2);
+    let nearest = rollback_config::project::nearest(unknown, known.chain(COMMON.iter().copied()))?;
+    Some(format!("did you mean `{nearest}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Own {
+        cluster: String,
+        service: String,
+    }
+
+    fn table(text: &str) -> StepTable {
+        rollback_config::project::parse(text, "infra-rollback.toml")
+            .unwrap()
+            .steps
+            .remove(0)
+    }
+
+    #[test]
+    fn common_keys_are_apart_from_a_kinds_own() {
+        let (common, own): (Common, Own) = read(
+            "step",
+            &table(
+                "[[step]]\nname='backend'\nkind='ecs-service'\ncluster='c'\nservice='s'\nafter=['app']\ntimeout='15m'",
+            ),
+        )
+        .unwrap();
+        assert_eq!(common.name, "backend");
+        assert_eq!(common.after, Some(vec!["app".to_owned()]));
+        assert_eq!(common.timeout, Some(Duration::from_secs(900)));
+        assert_eq!(own.cluster, "c");
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = read::<Own>("step", &table("[[step]]\nkind='ecs-service'\ncluster='c'\nservise='s'")).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("did you mean `service`?"), "{error}");
+        let error = read::<Own>(
+            "step",
+            &table("[[step]]\nkind='ecs-service'\ncluster='c'\nservice='s'\ntimeout='soon'"),
+        )
+        .unwrap_err();
+        assert!(error.to_string().contains("infra-rollback.toml:1"), "{error}");
+    }
+}
