@@ -4,8 +4,10 @@
 
 pub mod check;
 mod order;
+pub mod process;
 mod settings;
 pub mod step;
+pub mod steps;
 
 pub use order::{Node, OrderError, order};
-pub use settings::{Common, SettingsError, read};
+pub use settings::{Common, Made, SettingsError, read};

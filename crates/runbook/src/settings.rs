@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rollback_config::Location;
 use rollback_config::project::StepTable;
 use serde::de::DeserializeOwned;
 
@@ -19,15 +18,32 @@ pub struct Common {
 
 /// Why a table cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{at}: [[{section}]] {name}: {message}")]
+#[error("{message}")]
 pub struct SettingsError {
-    pub at: Location,
-    /// `step` or `check`
-    pub section: &'static str,
-    pub name: String,
+    /// With its place in the file.
     pub message: String,
     pub hint: Option<String>,
 }
+
+impl SettingsError {
+    /// `section` is `step` or `check`.
+    pub fn of(section: &str, table: &StepTable, message: impl std::fmt::Display) -> SettingsError {
+        let name = table.name.as_ref().unwrap_or(&table.kind);
+        SettingsError {
+            message: format!("{}: [[{section}]] {name}: {message}", table.at),
+            hint: None,
+        }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> SettingsError {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What a table describes, with what all kinds share.
+pub type Made<T> = Result<(Common, Box<T>), SettingsError>;
 
 const COMMON: &[&str] = &["name", "kind", "after", "timeout"];
 
@@ -36,51 +52,37 @@ const COMMON: &[&str] = &["name", "kind", "after", "timeout"];
 ///
 /// # Errors
 /// A key that is not known (with the nearest one), a value of another type, a duration that is none.
-pub fn read<T: DeserializeOwned>(section: &'static str, table: &StepTable) -> Result<(Common, T), SettingsError> {
-    let name = table.name.clone().unwrap_or_else(|| table.kind.clone());
-    let failed = |message: String, hint: Option<String>| SettingsError {
-        at: table.at.clone(),
-        section,
-        name: name.clone(),
-        message,
-        hint,
-    };
+pub fn read<T: DeserializeOwned>(section: &str, table: &StepTable) -> Result<(Common, T), SettingsError> {
+    let failed = |message: &str| SettingsError::of(section, table, message);
     let mut own = table.table.clone();
     own.retain(|key, _| !COMMON.contains(&key));
     let settings = T::deserialize(toml::Value::Table(own)).map_err(|error| {
         let message = error.message().replace('\n', " ");
-        let hint = nearest_of(&message);
-        failed(message, hint)
+        SettingsError {
+            hint: nearest_of(&message),
+            ..failed(&message)
+        }
     })?;
     let after = match table.table.get("after") {
         None => None,
-        Some(toml::Value::Array(names)) => Some(
-            names
-                .iter()
-                .map(|name| name.as_str().map(str::to_owned))
-                .collect::<Option<Vec<_>>>()
-                .ok_or_else(|| failed("`after` must be a list of names".into(), None))?,
-        ),
-        Some(_) => {
-            return Err(failed(
-                "`after` must be a list of names".into(),
-                Some("write after = [\"NAME\"]".into()),
-            ));
+        Some(value) => {
+            let names = value.as_array().map(|names| {
+                let names = names.iter().map(|name| name.as_str().map(str::to_owned));
+                names.collect::<Option<Vec<_>>>()
+            });
+            let wrong = || failed("`after` must be a list of names").hint("write after = [\"NAME\"]");
+            Some(names.flatten().ok_or_else(wrong)?)
         }
     };
-    let timeout = match table.table.get("timeout") {
-        None => None,
-        Some(value) => Some(duration(value).ok_or_else(|| {
-            failed(
-                "`timeout` must be a duration".into(),
-                Some("write timeout = \"90s\" or \"15m\"".into()),
-            )
-        })?),
-    };
+    let wrong = || failed("`timeout` must be a duration").hint("write timeout = \"90s\" or \"15m\"");
+    let timeout = table
+        .table
+        .get("timeout")
+        .map(|value| duration(value).ok_or_else(wrong));
     let common = Common {
-        name: name.clone(),
+        name: table.name.clone().unwrap_or_else(|| table.kind.clone()),
         after,
-        timeout,
+        timeout: timeout.transpose()?,
     };
     Ok((common, settings))
 }

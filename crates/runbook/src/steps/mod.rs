@@ -1,0 +1,24 @@
+//! The kinds of steps that need nothing but the user's own commands.
+
+mod command;
+mod migration;
+
+use std::path::Path;
+
+use rollback_config::project::StepTable;
+
+pub use command::CommandStep;
+pub use migration::MigrationStep;
+
+use crate::settings::Made;
+use crate::step::Step;
+
+/// The step that a table describes; `None` for a kind that is not one of these. `root` is the folder of
+/// infra-rollback.toml.
+pub fn step(table: &StepTable, root: &Path) -> Option<Made<dyn Step>> {
+    match table.kind.as_str() {
+        "command" => Some(command::of_table(table, root)),
+        "migration" => Some(migration::of_table(table, root)),
+        _ => None,
+    }
+}
