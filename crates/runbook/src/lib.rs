@@ -3,11 +3,13 @@
 //! `runtime-aws`. Nothing here knows of runs, stores or terminals.
 
 pub mod check;
+pub mod checks;
 mod order;
+pub mod outbound;
 pub mod process;
 mod settings;
 pub mod step;
 pub mod steps;
 
 pub use order::{Node, OrderError, order};
-pub use settings::{Common, Made, SettingsError, read};
+pub use settings::{Common, Made, Period, SettingsError, read};

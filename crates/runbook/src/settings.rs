@@ -47,6 +47,29 @@ pub type Made<T> = Result<(Common, Box<T>), SettingsError>;
 
 const COMMON: &[&str] = &["name", "kind", "after", "timeout"];
 
+/// What every `[[check]]` may say besides: for how long, how often and how many times in a row it is asked.
+const REPETITION: &[&str] = &["within", "every", "times"];
+
+fn shared(section: &str) -> impl Iterator<Item = &'static str> + use<> {
+    let repetition = if section == "check" { REPETITION } else { &[] };
+    COMMON.iter().chain(repetition).copied()
+}
+
+/// A length of time as settings say it: `"90s"`, `"15m"`, `"1h 30m"`, or whole seconds; never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub struct Period(pub Duration);
+
+impl TryFrom<toml::Value> for Period {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Period, String> {
+        duration(&value)
+            .map(Period)
+            .ok_or_else(|| format!("{value} is no length of time: \"90s\" and \"15m\" are"))
+    }
+}
+
 /// Reads one table: what all kinds share, and the kind's own settings. `T` refuses keys that it does not know
 /// (`#[serde(deny_unknown_fields)]`).
 ///
@@ -55,11 +78,11 @@ const COMMON: &[&str] = &["name", "kind", "after", "timeout"];
 pub fn read<T: DeserializeOwned>(section: &str, table: &StepTable) -> Result<(Common, T), SettingsError> {
     let failed = |message: &str| SettingsError::of(section, table, message);
     let mut own = table.table.clone();
-    own.retain(|key, _| !COMMON.contains(&key));
+    own.retain(|key, _| !shared(section).any(|common| common == key));
     let settings = T::deserialize(toml::Value::Table(own)).map_err(|error| {
         let message = error.message().replace('\n', " ");
         SettingsError {
-            hint: nearest_of(&message),
+            hint: nearest_of(&message, section),
             ..failed(&message)
         }
     })?;
@@ -98,11 +121,15 @@ fn duration(value: &toml::Value) -> Option<Duration> {
 }
 
 /// serde says which fields it expected; the nearest of them is what was meant.
-fn nearest_of(message: &str) -> Option<String> {
+fn nearest_of(message: &str, section: &str) -> Option<String> {
     let unknown = message.strip_prefix("unknown field `")?.split('`').next()?;
     let expected = message.split_once("expected")?.1;
     let known = expected.split('`').skip(1).step_by(2);
-    let nearest = rollback_config::project::nearest(unknown, known.chain(COMMON.iter().copied()))?;
+    let mut known: Vec<&str> = known.collect();
+    for key in shared(section) {
+        known.push(key);
+    }
+    let nearest = rollback_config::project::nearest(unknown, known.into_iter())?;
     Some(format!("did you mean `{nearest}`?"))
 }
 

@@ -1,0 +1,7 @@
+//! Checks against what they are made for: a real HTTP server, a real PostgreSQL, real processes.
+
+mod commands;
+mod http;
+mod postgres;
+mod repetition;
+mod support;
