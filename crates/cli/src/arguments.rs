@@ -29,6 +29,9 @@ pub struct Global {
     /// under $INFRA_ROLLBACK_HOME)
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
+    /// Ask a running service instead: its URL. The token comes from INFRA_ROLLBACK_TOKEN
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "store")]
+    pub server: Option<String>,
     /// Only this stack; may be given several times
     #[arg(long = "stack", global = true, value_name = "NAME")]
     pub stacks: Vec<String>,
@@ -76,6 +79,8 @@ pub enum Command {
         #[command(flatten)]
         vouching: VouchArguments,
     },
+    /// Say yes to the plan of a rollback that a service is to carry out (with --server)
+    Approve(ApproveArguments),
     /// The runs so far, or one of them with its journal
     Runs(RunsArguments),
     /// Look into states: of a file, of any release, at any time
@@ -365,6 +370,21 @@ pub struct ResumeArguments {
     /// Why a rule of the policy is overridden
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ApproveArguments {
+    /// The run (default: the one that awaits approval)
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Ask nothing; data loss and surprises still need a yes of their own
+    #[arg(long)]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub consent: ConsentArguments,
+    /// What the record should say
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

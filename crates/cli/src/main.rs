@@ -5,6 +5,7 @@ mod commands;
 mod output;
 mod plan_view;
 mod progress;
+mod remote;
 mod restore_view;
 mod session;
 mod watch;
@@ -18,7 +19,7 @@ use arguments::{
     TokensCommand,
 };
 use output::{Output, exit_code};
-use rollback_engine::error::Result;
+use rollback_engine::error::{EngineError, Result};
 use session::locking;
 
 fn main() -> ExitCode {
@@ -47,7 +48,7 @@ fn usage(error: &clap::Error) -> ExitCode {
             .unwrap_or_default()
             .trim_start_matches("error: ")
             .to_owned();
-        Output::new(true).error(&rollback_engine::error::EngineError::usage(message).hint("see --help"));
+        Output::new(true).error(&EngineError::usage(message).hint("see --help"));
     } else {
         let _ = error.print();
     }
@@ -73,6 +74,9 @@ fn log(verbose: u8) {
 fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
     let global = &arguments.global;
     let done = |()| 0;
+    if let Some(url) = &global.server {
+        return remote::run(url, arguments, output);
+    }
     match &arguments.command {
         Command::Init(own) => commands::init::run(global, own, output).map(done),
         Command::Demo(own) => commands::demo::run(own, output).map(done),
@@ -91,6 +95,8 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::Abort { run, waiting, vouching } => {
             commands::runs::abort(global, run.as_deref(), &locking(waiting, Some(vouching)), output).map(done)
         }
+        Command::Approve(_) => Err(EngineError::usage("`approve` says yes to what a service is to do")
+            .hint("name it: --server URL; a run of this machine is approved by `infra-rollback resume`")),
         Command::Runs(own) => match &own.command {
             None => commands::runs::list(global, own.limit, output).map(done),
             Some(RunsCommand::Show { run }) => commands::runs::show(global, run, output).map(done),

@@ -3,9 +3,10 @@
 
 use rollback_engine::document::counts;
 use rollback_engine::prepare::Prepared;
-use rollback_engine::reconcile::{Guard, Item, Reconciled, Refusal};
+use rollback_engine::reconcile::{Drift, Guard, Item, Reconciled, Refusal};
 use rollback_inverse::{Fate, Reversibility};
 use rollback_policy::{Evaluation, Verdict};
+use serde_json::Value;
 
 use crate::output::{Output, Tone};
 
@@ -73,25 +74,131 @@ const GROUPS: &[Group] = &[
 /// Prints the plans of all stacks.
 pub fn print(output: &Output, prepared: &[Prepared], refusals: &[Refusal]) {
     for stack in prepared {
-        output.line("");
-        output.heading(&format!(
-            "stack {}: from {:.10} to {:.10}",
-            stack.stack,
-            stack.deployed.as_str(),
-            stack.envelope.target_commit
-        ));
-        print_one(output, &stack.reconciled);
-        if let Some(evaluation) = &stack.evaluation {
-            print_evaluation(output, evaluation);
+        print_stack(
+            output,
+            &stack.stack,
+            (stack.deployed.as_str(), &stack.envelope.target_commit),
+            &View::of(&stack.reconciled),
+            stack.evaluation.as_ref(),
+        );
+    }
+    let refusals: Vec<(&str, &str, &str)> = refusals
+        .iter()
+        .map(|refusal| (refusal.address.as_str(), tag(refusal.guard), refusal.message.as_str()))
+        .collect();
+    print_refusals(output, &refusals);
+}
+
+/// Prints the plans of the document that [`document::plan`] makes, as a service sends it.
+///
+/// [`document::plan`]: rollback_engine::document::plan
+pub fn print_document(output: &Output, plan: &Value) {
+    let list = |name: &str| plan[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let stacks = list("stacks");
+    for stack in stacks {
+        let name = text(stack, "name");
+        let own = |one: &&Value| stacks.len() < 2 || text(one, "stack") == name;
+        let view = View {
+            warnings: list("warnings")
+                .iter()
+                .filter(own)
+                .map(|one| text(one, "message").to_owned())
+                .collect(),
+            items: list("resource_changes").iter().filter(own).filter_map(item).collect(),
+            drift: list("resource_drift").iter().filter(own).map(drift).collect(),
+            counts: text(stack, "summary").to_owned(),
+        };
+        let evaluation = list("policy").iter().find(|one| text(one, "stack") == name);
+        let evaluation: Option<Evaluation> =
+            evaluation.and_then(|one| serde_json::from_value(one["evaluation"].clone()).ok());
+        let way = (text(stack, "from_commit"), text(stack, "to_commit"));
+        print_stack(output, name, way, &view, evaluation.as_ref());
+    }
+    let refusals: Vec<(&str, &str, &str)> = list("needs_acceptance")
+        .iter()
+        .map(|one| {
+            let guard: Option<Guard> = serde_json::from_value(one["guard"].clone()).ok();
+            (text(one, "address"), guard.map_or("", tag), text(one, "message"))
+        })
+        .collect();
+    print_refusals(output, &refusals);
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let list = value.as_array().into_iter().flatten();
+    list.filter_map(|one| one.as_str().map(str::to_owned)).collect()
+}
+
+/// A change of the document as the item that it was made from.
+fn item(change: &Value) -> Option<Item> {
+    let optional = |name: &str| change[name].as_str().map(str::to_owned);
+    Some(Item {
+        address: text(change, "address").to_owned(),
+        previous_address: optional("previous_address"),
+        deposed: optional("deposed"),
+        kind: text(change, "type").to_owned(),
+        provider: text(change, "provider_name").to_owned(),
+        fate: serde_json::from_value(change["fate"].clone()).ok()?,
+        actions: texts(&change["change"]["actions"]),
+        reversibility: serde_json::from_value(change["reversibility"].clone()).ok()?,
+        reason: text(change, "reason").to_owned(),
+        changes: texts(&change["differences"]),
+        notes: texts(&change["notes"]),
+        importing: change["change"]["importing"]["id"].as_str().map(str::to_owned),
+        explained: change["explained"].as_bool().unwrap_or(true),
+    })
+}
+
+fn drift(one: &Value) -> Drift {
+    Drift {
+        address: text(one, "address").to_owned(),
+        actions: texts(&one["change"]["actions"]),
+        attributes: texts(&one["attributes"]),
+    }
+}
+
+/// What is shown of one stack's plan.
+struct View {
+    warnings: Vec<String>,
+    items: Vec<Item>,
+    drift: Vec<Drift>,
+    /// `2 destroy, 1 update`.
+    counts: String,
+}
+
+impl View {
+    fn of(plan: &Reconciled) -> View {
+        View {
+            warnings: plan.warnings.clone(),
+            items: plan.items.clone(),
+            drift: plan.drift.clone(),
+            counts: counts(plan),
         }
     }
-    if !refusals.is_empty() {
-        output.line("");
-        output.toned(Tone::Danger, "needs a yes of its own:");
-        for refusal in refusals {
-            output.toned(Tone::Danger, &format!("  {} {}", refusal.address, tag(refusal.guard)));
-            output.line(&format!("      {}", refusal.message));
-        }
+}
+
+fn print_stack(output: &Output, name: &str, way: (&str, &str), view: &View, evaluation: Option<&Evaluation>) {
+    output.line("");
+    output.heading(&format!("stack {name}: from {:.10} to {:.10}", way.0, way.1));
+    print_view(output, view);
+    if let Some(evaluation) = evaluation {
+        print_evaluation(output, evaluation);
+    }
+}
+
+fn print_refusals(output: &Output, refusals: &[(&str, &str, &str)]) {
+    if refusals.is_empty() {
+        return;
+    }
+    output.line("");
+    output.toned(Tone::Danger, "needs a yes of its own:");
+    for (address, tag, message) in refusals {
+        output.toned(Tone::Danger, &format!("  {address} {tag}"));
+        output.line(&format!("      {message}"));
     }
 }
 
@@ -137,6 +244,10 @@ fn tag(guard: Guard) -> &'static str {
 
 /// Prints one stack's plan.
 pub fn print_one(output: &Output, plan: &Reconciled) {
+    print_view(output, &View::of(plan));
+}
+
+fn print_view(output: &Output, plan: &View) {
     for warning in &plan.warnings {
         output.toned(Tone::Warning, &format!("  ! {warning}"));
     }
@@ -186,7 +297,7 @@ pub fn print_one(output: &Output, plan: &Reconciled) {
             ));
         }
     }
-    output.heading(&format!("  In all: {}.", counts(plan)));
+    output.heading(&format!("  In all: {}.", plan.counts));
 }
 
 fn print_item(output: &Output, group: &Group, item: &Item) {

@@ -182,6 +182,7 @@ fn change(stack: &Prepared, item: &Item, many: bool) -> Value {
     change.insert("fate".into(), json!(item.fate));
     change.insert("reversibility".into(), json!(item.reversibility));
     change.insert("reason".into(), json!(item.reason));
+    change.insert("differences".into(), json!(item.changes));
     change.insert("notes".into(), json!(item.notes));
     change.insert("explained".into(), json!(item.explained));
     if many {

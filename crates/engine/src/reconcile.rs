@@ -9,7 +9,7 @@ use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Change, Fate, InversePlan, Knowledge, Reversibility};
 use rollback_state::{Address, InstanceId, State};
 use rollback_terraform::{Action, Plan, ResourceChange};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::differences::{self, Difference};
 
@@ -39,7 +39,7 @@ pub struct Item {
 }
 
 /// Why `--auto-approve` alone does not suffice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guard {
     /// Data goes for good: `--accept-data-loss ADDRESS`.

@@ -41,7 +41,7 @@ impl fmt::Display for Level {
 }
 
 /// One message of one rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The rule's whole name: `rollback.freeze_window.deny`.
     pub rule: String,
@@ -62,7 +62,7 @@ impl Finding {
 }
 
 /// A rule that could not be judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleError {
     pub rule: String,
     pub message: String,
@@ -101,7 +101,7 @@ impl Verdict {
 }
 
 /// What a policy said about one document.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     pub verdict: Verdict,
     /// SHA-256 of the bundle: see [`crate::Bundle::digest`].

@@ -76,6 +76,9 @@ pub struct Rollback {
     /// How the last attempt ended; none while one is under way.
     #[serde(default)]
     pub ended: Option<Ended>,
+    /// How the last attempt ended well, as the command line's document tells it.
+    #[serde(default)]
+    pub outcome: Option<Value>,
 }
 
 /// The plan's parts that say what has to be accepted: stacks with addresses.
@@ -305,6 +308,7 @@ impl<'s> Rollbacks<'s> {
             "id": rollback.id,
             "status": known.status(),
             "over": known.is_over(),
+            "at_rest": rollback.ended.is_some(),
             "revision": rollback.revision,
             "undo_of": rollback.undo,
             "stacks": rollback.stacks,
@@ -323,6 +327,7 @@ impl<'s> Rollbacks<'s> {
                 "plan": format!("/v1/rollbacks/{}/plan", rollback.id),
                 "events": format!("/v1/rollbacks/{}/events", rollback.id),
                 "approvals": format!("/v1/rollbacks/{}/approvals", rollback.id) },
+            "outcome": rollback.outcome,
             "approval": null,
         });
         if let Some(digest) = digest {

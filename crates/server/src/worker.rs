@@ -80,6 +80,7 @@ pub fn begin(service: &Arc<Service>, id: &str, work: Work, actor: &str) -> crate
     Rollbacks::new(service).change(id, |rollback| {
         rollback.worker = Worker::this();
         rollback.ended = None;
+        rollback.outcome = None;
     })?;
     let actor = actor.to_owned();
     let begun = Timestamp::now();
@@ -158,12 +159,19 @@ impl Drop for Done {
 
 fn carry_out(service: &Service, id: &str, work: Work, actor: &str) -> Ended {
     match try_to(service, id, work, actor) {
-        Ok(outcome) => Ended {
-            at: Timestamp::now(),
-            status: outcome.status.to_owned(),
-            message: (!outcome.warnings.is_empty()).then(|| outcome.warnings.join("\n")),
-            hints: Vec::new(),
-        },
+        Ok(outcome) => {
+            let document = serde_json::to_value(&outcome).ok();
+            if let Err(problem) = Rollbacks::new(service).change(id, |rollback| rollback.outcome.clone_from(&document))
+            {
+                tracing::error!(run = id, problem = problem.detail, "its outcome could not be kept");
+            }
+            Ended {
+                at: Timestamp::now(),
+                status: outcome.status.to_owned(),
+                message: (!outcome.warnings.is_empty()).then(|| outcome.warnings.join("\n")),
+                hints: Vec::new(),
+            }
+        }
         Err(error) => ended(&error),
     }
 }

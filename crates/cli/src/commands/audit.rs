@@ -2,9 +2,12 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
+use rollback_client::Server;
 use rollback_engine::audit::{Anchor, Audit, Entry, Tip, Verifier};
 use rollback_engine::error::{EngineError, Result};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arguments::{AuditLogArguments, AuditVerifyArguments, Global};
@@ -14,16 +17,55 @@ use crate::session;
 /// How many entries are read at once.
 const PAGE: usize = 1000;
 
-fn open(global: &Global, project: Option<&str>) -> Result<Audit> {
+/// Where the log is read: in the store, or through the service.
+enum Log {
+    Store(Audit),
+    Service(Arc<Server>),
+}
+
+fn open(global: &Global, project: Option<&str>, output: &Output) -> Result<Log> {
+    if let Some(url) = &global.server {
+        return Ok(Log::Service(crate::remote::connect(url, project, output)?.server));
+    }
     let kept = session::open_store(&std::env::current_dir()?, global, project)?;
-    Ok(Audit::new(kept.store, &kept.project))
+    Ok(Log::Store(Audit::new(kept.store, &kept.project)))
+}
+
+impl Log {
+    fn lines(&self, after: u64) -> Result<Vec<Vec<u8>>> {
+        #[derive(Deserialize)]
+        struct Page {
+            lines: Vec<String>,
+        }
+        match self {
+            Log::Store(audit) => audit.lines(after, PAGE),
+            Log::Service(server) => {
+                let page: Page = server.get(format!("/v1/audit/entries?limit=100&after={after}"))?;
+                Ok(page.lines.into_iter().map(String::into_bytes).collect())
+            }
+        }
+    }
+
+    fn verify(&self, anchors: &[Anchor]) -> Result<Tip> {
+        let mut verifier = Verifier::new(anchors);
+        each_line(self, |line| verifier.next(line).map(|_| ()))?;
+        verifier.finish()
+    }
 }
 
 /// Every line of the log, in its order.
-fn each_line(audit: &Audit, mut use_it: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+fn each_line(log: &Log, mut use_it: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+    // Reading goes on record as well, entry by entry: what is written from here on is not waited for.
+    let newest = match log {
+        Log::Store(_) => None,
+        Log::Service(server) => Some(server.get::<Tip>("/v1/audit/tip")?.sequence),
+    };
     let mut count = 0;
     loop {
-        let lines = audit.lines(count, PAGE)?;
+        let mut lines = log.lines(count)?;
+        if let Some(newest) = newest {
+            lines.truncate(usize::try_from(newest.saturating_sub(count)).unwrap_or(usize::MAX));
+        }
         if lines.is_empty() {
             return Ok(count);
         }
@@ -36,7 +78,7 @@ fn each_line(audit: &Audit, mut use_it: impl FnMut(&[u8]) -> Result<()>) -> Resu
 
 /// `audit log`.
 pub fn log(global: &Global, arguments: &AuditLogArguments, output: &Output) -> Result<()> {
-    let audit = open(global, arguments.project.as_deref())?;
+    let audit = open(global, arguments.project.as_deref(), output)?;
     let since = arguments.since.as_deref().map(super::state::parse_time).transpose()?;
     let contains = |text: &str, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| text.contains(wanted));
     let mut found: Vec<Entry> = Vec::new();
@@ -97,7 +139,7 @@ pub fn verify(global: &Global, arguments: &AuditVerifyArguments, output: &Output
         .collect::<Result<Vec<Anchor>>>()?;
     let tip = match &arguments.from {
         Some(file) => verify_file(file, &anchors)?,
-        None => open(global, arguments.project.as_deref())?.verify(&anchors)?,
+        None => open(global, arguments.project.as_deref(), output)?.verify(&anchors)?,
     };
     output.toned(Tone::Good, &format!("{} entries, one unbroken chain.", tip.sequence));
     if anchors.is_empty() && tip.sequence > 0 {
@@ -129,7 +171,7 @@ fn verify_file(file: &Path, anchors: &[Anchor]) -> Result<Tip> {
 
 /// `audit export`.
 pub fn export(global: &Global, file: Option<&Path>, project: Option<&str>, output: &Output) -> Result<()> {
-    let audit = open(global, project)?;
+    let audit = open(global, project, output)?;
     let Some(file) = file else {
         each_line(&audit, |line| Ok(output.bytes(&[line, b"\n"].concat())?))?;
         return Ok(());

@@ -150,7 +150,8 @@ fn objects(
     Ok(document)
 }
 
-fn short(operation: &str) -> String {
+/// An operation of a patch, cut where it is long.
+pub fn short(operation: &str) -> String {
     let mut text: String = operation.chars().take(140).collect();
     if text.len() < operation.len() {
         text.push('…');

@@ -15,8 +15,8 @@ use crate::arguments::{Global, ReleaseLockArguments, VariableArguments};
 use crate::output::{Output, Tone};
 use crate::session;
 
-fn life(holder: &Holder) -> &'static str {
-    match holder.life() {
+fn word(life: Life) -> &'static str {
+    match life {
         Life::Alive => "alive",
         Life::Dead => "dead",
         Life::Unknown => "unknown",
@@ -38,6 +38,19 @@ pub fn list(global: &Global, output: &Output) -> Result<()> {
         .into_iter()
         .map(|(run, _)| run)
         .collect();
+    let locks: Vec<(Holder, Life)> = locks
+        .into_iter()
+        .map(|holder| {
+            let life = holder.life();
+            (holder, life)
+        })
+        .collect();
+    print_list(output, &locks, &runs);
+    Ok(())
+}
+
+/// Locks, with whether their holders live, and runs that are not finished; or the document.
+pub fn print_list(output: &Output, locks: &[(Holder, Life)], runs: &[Run]) {
     let silent = |id: &str| {
         runs.iter()
             .any(|run| run.id == id && run.status == Status::NeedsReconcile)
@@ -45,16 +58,16 @@ pub fn list(global: &Global, output: &Output) -> Result<()> {
     if locks.is_empty() {
         output.line("No stack is locked.");
     }
-    for holder in &locks {
+    for (holder, life) in locks {
         output.line(&format!("{}: {}", holder.stack, holder.describe()));
         let beat = beat_age(holder).map_or_else(String::new, |age| format!(", last beat {age:.0} s ago"));
         let applying = if holder.applying { ", applying" } else { "" };
         output.line(&format!(
             "  fence {}{applying}, process {}{beat}",
             holder.fence,
-            life(holder)
+            word(*life)
         ));
-        let next = match holder.life() {
+        let next = match life {
             Life::Dead if holder.applying => Some("its process is gone: `resume` or `abort` it"),
             Life::Dead => Some("its process is gone: the next command takes the lock over"),
             _ if silent(&holder.run) => Some("it fell silent while it applied: `resume` or `abort` it"),
@@ -64,7 +77,7 @@ pub fn list(global: &Global, output: &Output) -> Result<()> {
             output.toned(Tone::Warning, &format!("  {next}"));
         }
     }
-    let held = |run: &Run| locks.iter().any(|holder| holder.run == run.id);
+    let held = |run: &Run| locks.iter().any(|(holder, _)| holder.run == run.id);
     for run in runs.iter().filter(|run| !held(run)) {
         output.toned(
             Tone::Warning,
@@ -78,13 +91,13 @@ pub fn list(global: &Global, output: &Output) -> Result<()> {
         );
     }
     output.document(&json!({
-        "locks": locks.iter().map(|holder| json!({
+        "locks": locks.iter().map(|(holder, life)| json!({
             "stack": holder.stack,
             "holder": holder,
             "fence": holder.fence,
             "applying": holder.applying,
-            "life": life(holder),
-            "dead": holder.is_dead(),
+            "life": word(*life),
+            "dead": *life == Life::Dead,
             "seconds_since_last_beat": beat_age(holder),
             "needs_reconcile": silent(&holder.run),
         })).collect::<Vec<_>>(),
@@ -95,7 +108,6 @@ pub fn list(global: &Global, output: &Output) -> Result<()> {
             "locked": held(run),
         })).collect::<Vec<_>>(),
     }));
-    Ok(())
 }
 
 /// Takes a lock away from its holder.

@@ -1,8 +1,8 @@
 //! `releases` and `show`.
 
-use rollback_engine::document::{describe_release, describe_summary, release_kind};
+use rollback_engine::document::{describe_release, describe_summary};
 use rollback_engine::error::Result;
-use rollback_release::{Mark, ReleaseKind, Verdict};
+use rollback_release::{Import, Mark, ReleaseKind, Verdict};
 use serde_json::{Value, json};
 
 use crate::arguments::{Global, ReleasesArguments, ReleasesCommand, VariableArguments};
@@ -24,71 +24,85 @@ pub fn list(global: &Global, arguments: &ReleasesArguments, output: &Output) -> 
             &format!("! release {} cannot be read: {}", unreadable.release, unreadable.reason),
         );
     }
-    if listing.items.is_empty() {
+    let documents: Vec<Value> = listing
+        .items
+        .iter()
+        .map(|release| with_mark(describe_summary(release), marks.get(&release.id)))
+        .collect();
+    print_list(output, &documents);
+    output.document(&json!({
+        "releases": documents,
+        "unreadable": listing.unreadable.iter().map(|one| json!({ "release": one.release, "reason": one.reason })).collect::<Vec<_>>(),
+    }));
+    Ok(())
+}
+
+/// Releases, as [`describe_summary`] describes them, as a table.
+pub fn print_list(output: &Output, releases: &[Value]) {
+    if releases.is_empty() {
         output.line("There is no release yet. `infra-rollback snapshot` after an apply keeps one.");
+        return;
     }
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     table.set_header(["RELEASE", "COMMIT", "KEPT", "BY", "KIND", "STACKS", "NAME", "MARK"]);
-    for release in &listing.items {
-        let stacks: Vec<String> = release
-            .stacks
+    for release in releases {
+        let stacks: Vec<String> = items(release, "stacks")
             .iter()
-            .map(|stack| {
-                format!(
-                    "{} ({})",
-                    stack.name,
-                    stack.state.as_ref().map_or(0, |state| state.instances)
-                )
-            })
+            .map(|stack| format!("{} ({})", text(stack, "name"), number(&stack["state"]["instances"])))
             .collect();
         table.add_row([
-            release.id.as_str().to_owned(),
-            format!("{:.10}", release.commit),
-            format!("{:.0}", release.created_at),
-            release.actor.clone(),
-            match release.import() {
+            text(release, "id").to_owned(),
+            format!("{:.10}", text(release, "commit")),
+            moment(release, "created_at"),
+            text(release, "actor").to_owned(),
+            match import(release) {
                 Some(import) => format!("imported {}", import.commit_by.short()),
-                None => release_kind(&release.kind).0.to_owned(),
+                None => text(release, "kind").to_owned(),
             },
             stacks.join(", "),
-            release.name.clone().unwrap_or_default(),
-            marks.get(&release.id).map(words).unwrap_or_default(),
+            text(release, "name").to_owned(),
+            mark_of(release).as_ref().map(words).unwrap_or_default(),
         ]);
     }
-    if !listing.items.is_empty() {
-        output.line(&table.trim_fmt());
-    }
-    output.document(&json!({
-        "releases": listing.items.iter().map(|release| with_mark(describe_summary(release), marks.get(&release.id))).collect::<Vec<_>>(),
-        "unreadable": listing.unreadable.iter().map(|one| json!({ "release": one.release, "reason": one.reason })).collect::<Vec<_>>(),
-    }));
-    Ok(())
+    output.line(&table.trim_fmt());
 }
 
 /// Shows one release.
 pub fn show(global: &Global, release: &str, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let release = super::diff::find(&context, release)?;
-    let (kind, run) = release_kind(&release.kind);
     let mark = context.catalogue().marks()?.remove(&release.id);
+    let document = with_mark(describe_release(&release), mark.as_ref());
+    print_one(output, &document);
+    output.document(&document);
+    Ok(())
+}
+
+/// A release, as [`describe_release`] describes it.
+pub fn print_one(output: &Output, release: &Value) {
+    let run = release["run"].as_str().map(|run| format!(" of run {run}"));
     output.heading(&format!(
-        "release {} ({kind}{})",
-        release.id,
-        run.map(|run| format!(" of run {run}")).unwrap_or_default()
+        "release {} ({}{})",
+        text(release, "id"),
+        text(release, "kind"),
+        run.unwrap_or_default()
     ));
-    output.line(&format!("  commit   {}", release.commit));
-    if let Some(name) = &release.name {
-        output.line(&format!("  name     {name}"));
+    output.line(&format!("  commit   {}", text(release, "commit")));
+    for name in ["name", "note"] {
+        if let Some(text) = release[name].as_str() {
+            output.line(&format!("  {name}     {text}"));
+        }
     }
-    if let Some(note) = &release.note {
-        output.line(&format!("  note     {note}"));
-    }
-    output.line(&format!("  kept     {:.0} by {}", release.created_at, release.actor));
-    if let Some(reason) = &release.reason {
+    output.line(&format!(
+        "  kept     {} by {}",
+        moment(release, "created_at"),
+        text(release, "actor")
+    ));
+    if let Some(reason) = release["reason"].as_str() {
         output.line(&format!("  reason   {reason}"));
     }
-    if let Some(import) = release.import() {
+    if let Some(import) = import(release) {
         output.line(&format!("  source   {} version {}", import.source, import.version));
         let tone = if import.commit_by.is_guess() {
             Tone::Warning
@@ -100,7 +114,7 @@ pub fn show(global: &Global, release: &str, output: &Output) -> Result<()> {
             output.toned(Tone::Warning, &format!("  unknown  {unknown}"));
         }
     }
-    if let Some(mark) = mark.as_ref().filter(|mark| !words(mark).is_empty()) {
+    if let Some(mark) = mark_of(release).filter(|mark| !words(mark).is_empty()) {
         let reason = mark
             .reason
             .as_ref()
@@ -111,50 +125,89 @@ pub fn show(global: &Global, release: &str, output: &Output) -> Result<()> {
         } else {
             Tone::Plain
         };
-        output.toned(tone, &format!("  mark     {} by {}{reason}", words(mark), mark.by));
+        output.toned(tone, &format!("  mark     {} by {}{reason}", words(&mark), mark.by));
     }
-    for path in &release.dirty {
+    for path in items(release, "dirty").iter().filter_map(Value::as_str) {
         output.toned(Tone::Warning, &format!("  differed from the commit: {path}"));
     }
-    for stack in &release.stacks {
-        output.line("");
-        output.heading(&format!("  stack {}", stack.name));
+    for stack in items(release, "stacks") {
+        print_stack(output, stack);
+    }
+}
+
+fn print_stack(output: &Output, stack: &Value) {
+    output.line("");
+    output.heading(&format!("  stack {}", text(stack, "name")));
+    let folder = Some(text(stack, "dir")).filter(|dir| !dir.is_empty()).unwrap_or(".");
+    output.line(&format!("    folder     {folder}"));
+    output.line(&format!(
+        "    backend    {} (workspace {})",
+        text(&stack["backend"], "kind"),
+        text(stack, "workspace")
+    ));
+    let state = &stack["state"];
+    if !state.is_null() {
         output.line(&format!(
-            "    folder     {}",
-            if stack.dir.is_empty() { "." } else { &stack.dir }
+            "    state      {} objects, serial {}, lineage {}",
+            number(&state["instances"]),
+            number(&state["serial"]),
+            text(state, "lineage")
         ));
+        output.line(&format!("    sha256     {}", text(state, "sha256")));
+    }
+    let tool = &stack["terraform"];
+    output.line(&format!("    {:<10} {}", text(tool, "product"), text(tool, "version")));
+    for (provider, version) in stack["providers"].as_object().into_iter().flatten() {
         output.line(&format!(
-            "    backend    {} (workspace {})",
-            stack.backend.kind, stack.workspace
+            "    provider   {provider} {}",
+            version.as_str().unwrap_or_default()
         ));
-        if let Some(state) = &stack.state {
-            output.line(&format!(
-                "    state      {} objects, serial {}, lineage {}",
-                state.instances, state.serial, state.lineage
-            ));
-            output.line(&format!("    sha256     {}", state.sha256));
-        }
+    }
+    output.line(&format!(
+        "    files      {} of configuration, {} of downloaded modules",
+        number(&stack["configuration_files"]),
+        number(&stack["module_files"])
+    ));
+    for variable in items(stack, "variables") {
         output.line(&format!(
-            "    {:<10} {}",
-            stack.terraform.product, stack.terraform.version
+            "    variable   {} (its value is not kept)",
+            text(variable, "name")
         ));
-        for (provider, version) in &stack.providers {
-            output.line(&format!("    provider   {provider} {version}"));
-        }
-        let modules = stack.modules.as_ref().map_or(0, |modules| modules.files.len());
-        output.line(&format!(
-            "    files      {} of configuration, {modules} of downloaded modules",
-            stack.configuration.len()
-        ));
-        for variable in &stack.variables {
-            output.line(&format!("    variable   {} (its value is not kept)", variable.name));
-        }
-        for file in stack.variable_files.iter().filter(|file| !file.left_out.is_empty()) {
-            output.line(&format!("    {} without {}", file.path, file.left_out.join(", ")));
+    }
+    for file in items(stack, "variable_files") {
+        let left_out: Vec<&str> = items(file, "left_out").iter().filter_map(Value::as_str).collect();
+        if !left_out.is_empty() {
+            output.line(&format!("    {} without {}", text(file, "path"), left_out.join(", ")));
         }
     }
-    output.document(&with_mark(describe_release(&release), mark.as_ref()));
-    Ok(())
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+/// Down to seconds.
+fn moment(value: &Value, name: &str) -> String {
+    match text(value, name).parse::<jiff::Timestamp>() {
+        Ok(moment) => format!("{moment:.0}"),
+        Err(_) => text(value, name).to_owned(),
+    }
+}
+
+fn import(release: &Value) -> Option<Import> {
+    serde_json::from_value(release["inferred"].clone()).ok().flatten()
+}
+
+fn mark_of(release: &Value) -> Option<Mark> {
+    serde_json::from_value(release["mark"].clone()).ok().flatten()
 }
 
 /// `pinned, bad`

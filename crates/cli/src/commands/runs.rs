@@ -3,7 +3,7 @@
 use rollback_engine::again;
 use rollback_engine::context::Locking;
 use rollback_engine::error::Result;
-use rollback_engine::journal::{Attempt, Event, Journal};
+use rollback_engine::journal::{Attempt, Entry, Event, Journal};
 use rollback_engine::run::{Purpose, Run, Runs};
 use serde_json::json;
 
@@ -28,13 +28,19 @@ pub fn list(global: &Global, limit: usize, output: &Output) -> Result<()> {
         .map(|(run, _)| run)
         .collect();
     runs.truncate(limit);
+    print_list(output, &runs);
+    Ok(())
+}
+
+/// The runs as a table, or as the document.
+pub fn print_list(output: &Output, runs: &[Run]) {
     if runs.is_empty() {
         output.line("There was no run yet.");
     } else {
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
         table.set_header(["RUN", "STARTED", "BY", "WHAT", "COMMIT", "STATUS", "REASON"]);
-        for run in &runs {
+        for run in runs {
             table.add_row([
                 run.id.clone(),
                 format!("{:.0}", run.created_at),
@@ -48,7 +54,6 @@ pub fn list(global: &Global, limit: usize, output: &Output) -> Result<()> {
         output.line(&table.trim_fmt());
     }
     output.document(&json!({ "runs": runs }));
-    Ok(())
 }
 
 /// One run with its journal.
@@ -56,7 +61,13 @@ pub fn show(global: &Global, id: &str, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let (run, _) = Runs::new(context.store.as_ref(), &context.project).find(id)?;
     let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
-    output.heading(&format!("run {}: {} ({})", run.id, purpose(&run), run.status.as_str()));
+    print_one(output, &run, journal.entries());
+    Ok(())
+}
+
+/// A run with its journal, or the document.
+pub fn print_one(output: &Output, run: &Run, journal: &[Entry]) {
+    output.heading(&format!("run {}: {} ({})", run.id, purpose(run), run.status.as_str()));
     output.line(&format!("  commit   {}", run.commit));
     output.line(&format!("  by       {}", run.actor));
     if let Some(reason) = &run.reason {
@@ -71,14 +82,14 @@ pub fn show(global: &Global, id: &str, output: &Output) -> Result<()> {
         output.toned(Tone::Warning, &format!("  accepted {accepted}"));
     }
     output.line("");
-    for entry in journal.entries() {
+    for entry in journal {
         output.line(&format!("  {:.3}  {}", entry.at, describe(&entry.event)));
     }
-    output.document(&json!({ "run": run, "journal": journal.entries() }));
-    Ok(())
+    output.document(&json!({ "run": run, "journal": journal }));
 }
 
-fn describe(event: &Event) -> String {
+/// An event in a few words.
+pub fn describe(event: &Event) -> String {
     match event {
         Event::Started { command, attempt } => format!("started: {command}{}", place(attempt)),
         Event::Resumed { actor, attempt } => format!("resumed by {actor}{}", place(attempt)),
@@ -152,6 +163,12 @@ pub fn abort(global: &Global, run: Option<&str>, locking: &Locking, output: &Out
     let mut context = session::open_for_run(global, run, &VariableArguments::default(), output)?;
     context.locking = locking.clone();
     let run = again::abort(&context, run)?;
+    tell_given_up(output, &run);
+    Ok(())
+}
+
+/// That a run is given up.
+pub fn tell_given_up(output: &Output, run: &Run) {
     output.toned(Tone::Good, &format!("Run {} is given up.", run.id));
     if run.backup.is_some() {
         output.line(&format!(
@@ -162,5 +179,4 @@ pub fn abort(global: &Global, run: Option<&str>, locking: &Locking, output: &Out
         output.line("  It had changed nothing.");
     }
     output.document(&json!({ "run": run }));
-    Ok(())
 }

@@ -86,62 +86,70 @@ pub fn versions(global: &Global, output: &Output) -> Result<()> {
                 &format!("! release {} cannot be read: {}", unreadable.release, unreadable.reason),
             );
         }
-        output.heading(&format!("stack {}", stack.name));
-        let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING);
-        table.set_header(["KEPT", "BY", "SERIAL", "OBJECTS", "SHA256", "COMMIT", "RELEASE"]);
-        for version in &listing.items {
-            table.add_row([
-                format!("{:.0}", version.created_at),
-                version.actor.clone(),
-                version.state.serial.to_string(),
-                version.state.instances.to_string(),
-                format!("{:.16}", version.state.sha256),
-                format!("{:.10}", version.commit),
-                version.release.to_string(),
-            ]);
-            documents.push(describe(&stack.name, version));
-        }
-        output.line(&table.trim_fmt());
-        documents.extend(written(&context, stack, output)?);
+        let kept: Vec<Value> = listing
+            .items
+            .iter()
+            .map(|version| describe(&stack.name, version))
+            .collect();
+        let written = written(&context, stack)?;
+        print_versions(output, &stack.name, &kept, &written);
+        documents.extend(kept);
+        documents.extend(written);
     }
     output.document(&json!({ "versions": documents }));
     Ok(())
 }
 
 /// The states that Terraform wrote through the service.
-fn written(context: &Context, stack: &Stack, output: &Output) -> Result<Vec<Value>> {
+fn written(context: &Context, stack: &Stack) -> Result<Vec<Value>> {
     let found = versions::written(context, stack)?;
-    if found.is_empty() {
-        return Ok(Vec::new());
-    }
-    output.line("  written through the service:");
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["WRITTEN", "BY", "SERIAL", "OBJECTS", "SHA256", "COMMIT", "VERSION"]);
-    let mut documents = Vec::new();
-    for version in &found {
-        let Some(state) = &version.state else { continue };
-        table.add_row([
-            format!("{:.0}", version.written_at),
-            version.actor.clone(),
-            state.serial.to_string(),
-            state.instances.to_string(),
-            format!("{:.16}", state.sha256),
-            version
-                .commit
-                .as_deref()
-                .map_or_else(String::new, |commit| format!("{commit:.10}")),
-            format!("write:{}", version.number),
-        ]);
-        documents.push(json!({
+    let documents = found.iter().filter_map(|version| {
+        let state = version.state.as_ref()?;
+        Some(json!({
             "stack": stack.name, "write": version.number, "commit": version.commit, "created_at": version.written_at,
             "actor": version.actor, "lock_id": version.lock_id, "sha256": state.sha256, "serial": state.serial,
             "lineage": state.lineage, "terraform_version": state.terraform_version, "instances": state.instances,
-        }));
+        }))
+    });
+    Ok(documents.collect())
+}
+
+/// The versions of one stack: those that releases keep, and those that were written through the service.
+pub fn print_versions(output: &Output, stack: &str, kept: &[Value], written: &[Value]) {
+    output.heading(&format!("stack {stack}"));
+    print_table(output, "KEPT", "RELEASE", kept);
+    if !written.is_empty() {
+        output.line("  written through the service:");
+        print_table(output, "WRITTEN", "VERSION", written);
+    }
+}
+
+fn print_table(output: &Output, time: &str, name: &str, versions: &[Value]) {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header([time, "BY", "SERIAL", "OBJECTS", "SHA256", "COMMIT", name]);
+    for version in versions {
+        let text = |name: &str| version[name].as_str().unwrap_or_default();
+        table.add_row([
+            moment(text("created_at")),
+            text("actor").to_owned(),
+            version["serial"].to_string(),
+            version["instances"].to_string(),
+            format!("{:.16}", text("sha256")),
+            format!("{:.10}", text("commit")),
+            match version["write"].as_u64() {
+                Some(number) => format!("write:{number}"),
+                None => text("release").to_owned(),
+            },
+        ]);
     }
     output.line(&table.trim_fmt());
-    Ok(documents)
+}
+
+/// Down to seconds.
+fn moment(text: &str) -> String {
+    text.parse::<Timestamp>()
+        .map_or_else(|_| text.to_owned(), |moment| format!("{moment:.0}"))
 }
 
 /// `state pull VERSION`: the very bytes.
@@ -158,6 +166,14 @@ pub fn pull(global: &Global, version: &str, file: Option<&Path>, output: &Output
             None => return Err(error),
         },
     };
+    hand_over(&bytes, file, &about, output)
+}
+
+/// The bytes of a state, into a file or down a pipe.
+///
+/// # Errors
+/// The file is there already; a terminal would show secrets.
+pub fn hand_over(bytes: &[u8], file: Option<&Path>, about: &Value, output: &Output) -> Result<()> {
     match file {
         Some(path) => {
             use std::io::Write;
@@ -171,12 +187,12 @@ pub fn pull(global: &Global, version: &str, file: Option<&Path>, output: &Output
                     EngineError::failed(format!("{} cannot be written: {error}", path.display()))
                         .hint("name a file that is not there yet")
                 })?;
-            file.write_all(&bytes)?;
+            file.write_all(bytes)?;
             output.toned(
                 Tone::Good,
                 &format!("Wrote {} bytes to {}", bytes.len(), path.display()),
             );
-            output.document(&about);
+            output.document(about);
         }
         None => {
             if std::io::stdout().is_terminal() {
@@ -185,7 +201,7 @@ pub fn pull(global: &Global, version: &str, file: Option<&Path>, output: &Output
                         .hint("write it to a file: --output FILE, or send it down a pipe"),
                 );
             }
-            output.bytes(&bytes)?;
+            output.bytes(bytes)?;
         }
     }
     Ok(())
@@ -216,18 +232,9 @@ pub fn at(global: &Global, time: &str, output: &Output) -> Result<()> {
     for stack in &context.stacks {
         match context.catalogue().at(&stack.name, moment)? {
             Some(version) => {
-                output.line(&format!(
-                    "{}: serial {}, {} objects, sha256 {:.16}, kept {:.0} by {}, commit {:.10}, release {}",
-                    stack.name,
-                    version.state.serial,
-                    version.state.instances,
-                    version.state.sha256,
-                    version.created_at,
-                    version.actor,
-                    version.commit,
-                    version.release
-                ));
-                documents.push(describe(&stack.name, &version));
+                let document = describe(&stack.name, &version);
+                print_at(output, &document);
+                documents.push(document);
             }
             None => output.line(&format!("{}: no state was kept at {moment:.0} or before", stack.name)),
         }
@@ -241,8 +248,24 @@ pub fn at(global: &Global, time: &str, output: &Output) -> Result<()> {
     Ok(())
 }
 
+/// The version that was the newest at a time.
+pub fn print_at(output: &Output, version: &Value) {
+    let text = |name: &str| version[name].as_str().unwrap_or_default();
+    output.line(&format!(
+        "{}: serial {}, {} objects, sha256 {:.16}, kept {} by {}, commit {:.10}, release {}",
+        text("stack"),
+        version["serial"],
+        version["instances"],
+        text("sha256"),
+        moment(text("created_at")),
+        text("actor"),
+        text("commit"),
+        text("release")
+    ));
+}
+
 /// `2026-11-22T03:00:00Z`, `2026-11-22 03:00` (this machine's time zone), `2 hours ago`.
-pub(super) fn parse_time(text: &str) -> Result<Timestamp> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
     let trimmed = text.trim().trim_start_matches("@{").trim_end_matches('}').trim();
     if let Ok(time) = trimmed.parse::<Timestamp>() {
         return Ok(time);

@@ -192,56 +192,75 @@ pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> 
 
 /// What came out, with times.
 pub(super) fn tell(output: &Output, person: &Person<'_>, outcome: &Outcome) {
-    output.line("");
-    for warning in &outcome.warnings {
-        output.note(Tone::Warning, &format!("! {warning}"));
-    }
-    match &outcome.run {
-        None => output.line(&format!("Dry run: nothing was changed. Plan {:.12}.", outcome.digest)),
-        Some(run) if outcome.stacks.is_empty() => {
-            output.toned(
-                Tone::Good,
-                &format!("Done: the state is the current one again (run {run})."),
-            );
-            if outcome.backup.is_some() {
-                output.line(&format!("  Undo it: infra-rollback undo {run}"));
-            }
-        }
-        Some(run) => {
-            output.toned(
-                Tone::Good,
-                &format!(
-                    "Done: back at {:.10} in {:.1} s (run {run}).",
-                    outcome.commit, outcome.seconds
-                ),
-            );
-            for stack in &outcome.stacks {
-                let verified = if stack.verified {
-                    "verified: terraform has nothing left to do"
-                } else {
-                    "NOT at rest: see the warnings"
-                };
-                output.line(&format!(
-                    "  {}: {} object(s) changed in {:.1} s, {verified}",
-                    stack.stack, stack.effects, stack.seconds
-                ));
-            }
-            if outcome.backup.is_some() {
-                output.line(&format!("  Undo it: infra-rollback undo {run}"));
-            }
-        }
-    }
-    let mut document = match serde_json::to_value(outcome) {
+    let document = match serde_json::to_value(outcome) {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
     };
     let shown = person.shown.borrow().clone().unwrap_or_else(|| json!(null));
+    tell_document(output, document, shown);
+}
+
+/// The same from an [`Outcome`] as a document, with what was shown: a plan, or the report of a restore.
+pub fn tell_document(output: &Output, mut outcome: Map<String, Value>, shown: Value) {
+    tell_words(output, &outcome);
     if shown.get("result_sha256").is_some() {
-        document.insert("sha256".into(), shown["result_sha256"].clone());
-        document.insert("serial".into(), shown["serial"].clone());
-        document.insert("report".into(), shown);
+        outcome.insert("sha256".into(), shown["result_sha256"].clone());
+        outcome.insert("serial".into(), shown["serial"].clone());
+        outcome.insert("report".into(), shown);
     } else {
-        document.insert("plan".into(), shown);
+        outcome.insert("plan".into(), shown);
     }
-    output.document(&Value::Object(document));
+    output.document(&Value::Object(outcome));
+}
+
+fn tell_words(output: &Output, outcome: &Map<String, Value>) {
+    let text = |name: &str| outcome.get(name).and_then(Value::as_str);
+    let list = |name: &str| {
+        outcome
+            .get(name)
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice)
+    };
+    let seconds = |value: Option<&Value>| value.and_then(Value::as_f64).unwrap_or_default();
+    output.line("");
+    for warning in list("warnings").iter().filter_map(Value::as_str) {
+        output.note(Tone::Warning, &format!("! {warning}"));
+    }
+    let stacks = list("stacks");
+    let Some(run) = text("run") else {
+        let digest = text("digest").unwrap_or_default();
+        output.line(&format!("Dry run: nothing was changed. Plan {digest:.12}."));
+        return;
+    };
+    if stacks.is_empty() {
+        output.toned(
+            Tone::Good,
+            &format!("Done: the state is the current one again (run {run})."),
+        );
+    } else {
+        output.toned(
+            Tone::Good,
+            &format!(
+                "Done: back at {:.10} in {:.1} s (run {run}).",
+                text("commit").unwrap_or_default(),
+                seconds(outcome.get("seconds"))
+            ),
+        );
+    }
+    for stack in stacks {
+        let verified = if stack["verified"] == true {
+            "verified: terraform has nothing left to do"
+        } else {
+            "NOT at rest: see the warnings"
+        };
+        output.line(&format!(
+            "  {}: {} object(s) changed in {:.1} s, {verified}",
+            stack["stack"].as_str().unwrap_or_default(),
+            stack["effects"],
+            seconds(stack.get("seconds"))
+        ));
+    }
+    if text("backup").is_some() {
+        output.line(&format!("  Undo it: infra-rollback undo {run}"));
+    }
 }

@@ -55,5 +55,6 @@ pub fn principal(call: &Call) -> Result<Response> {
     .map(|(_, name)| name)
     .collect();
     ok(&json!({ "id": who.id, "name": who.name, "role": who.role,
-        "stacks": if who.sees_all() { Value::Null } else { json!(who.stacks) }, "permissions": permissions }))
+        "stacks": if who.sees_all() { Value::Null } else { json!(who.stacks) }, "permissions": permissions,
+        "project": call.service.project, "takes_checkouts": false }))
 }

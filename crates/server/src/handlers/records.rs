@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::response::Response;
 use rollback_engine::journal::Journal;
+use rollback_engine::lease::Life;
 use rollback_engine::lock;
 use rollback_engine::run::{Run, Runs};
 use rollback_release::written_states;
@@ -75,7 +76,14 @@ pub fn locks(call: &Call) -> Result<Response> {
     let mut items: Vec<Value> = lock::list(service.store.as_ref(), &service.project)?
         .into_iter()
         .filter(|holder| who.sees(&holder.stack))
-        .map(|holder| json!({ "kind": "run", "stack": holder.stack, "holder": holder, "dead": holder.is_dead() }))
+        .map(|holder| {
+            let life = match holder.life() {
+                Life::Alive => "alive",
+                Life::Dead => "dead",
+                Life::Unknown => "unknown",
+            };
+            json!({ "kind": "run", "stack": holder.stack, "holder": holder, "life": life, "dead": holder.is_dead() })
+        })
         .collect();
     for (stack, workspace, lock) in written_states(service.store.as_ref(), &service.project).map_err(refused)? {
         if let Some(lock) = lock.filter(|_| who.sees(&stack)) {

@@ -10,7 +10,7 @@ use rollback_engine::reconcile::Guard;
 use rollback_engine::snapshot;
 use rollback_engine::target::Target;
 use rollback_inverse::{Fate, Input, Reversibility, compute};
-use rollback_release::{Release, ReleaseId};
+use rollback_release::{Mark, Release, ReleaseId};
 use rollback_state::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,12 +39,13 @@ pub fn list(call: &Call) -> Result<Response> {
         .query("cursor")?
         .map(|text| text.parse().map_err(odd))
         .transpose()?;
+    let marks = call.service.catalogue().marks()?;
     let mut items = Vec::new();
     loop {
         let (page, last) = call.service.catalogue().page(before.as_ref(), limit)?;
         for release in page.items {
             before = Some(release.id.clone());
-            items.extend(seen(who, release).map(|release| describe_release(&release)));
+            items.extend(seen(who, release).map(|release| with_mark(&release, marks.get(&release.id))));
             if items.len() == limit {
                 break;
             }
@@ -71,8 +72,17 @@ fn find(call: &Call, text: &str) -> Result<Release> {
     seen(call.who()?, release).ok_or_else(|| Problem::not_found("release"))
 }
 
+/// The release with what was said about it.
+fn with_mark(release: &Release, mark: Option<&Mark>) -> Value {
+    let mut value = describe_release(release);
+    value["mark"] = json!(mark);
+    value
+}
+
 pub fn get(call: &Call) -> Result<Response> {
-    ok_tagged(call, &describe_release(&find(call, call.path("release"))?))
+    let release = find(call, call.path("release"))?;
+    let mark = call.service.catalogue().marks()?.remove(&release.id);
+    ok_tagged(call, &with_mark(&release, mark.as_ref()))
 }
 
 #[derive(Deserialize)]
@@ -171,6 +181,13 @@ pub fn diff(call: &Call) -> Result<Response> {
         let mut value = plan.to_json();
         value["name"] = json!(name);
         value["configuration_files"] = json!(changed);
+        value["patches"] = plan
+            .effective()
+            .map(|change| {
+                json!({ "address": change.address().to_string(), "fate": change.fate,
+                    "previous_address": change.previous_address().map(|from| from.to_string()), "patch": change.patch })
+            })
+            .collect();
         stacks.push(value);
     }
     ok(&json!({ "from": from.id, "to": to.id, "stacks": stacks }))
@@ -208,6 +225,7 @@ pub fn eligibility(call: &Call) -> Result<Response> {
         .filter(|item| item.fate == Fate::Create)
         .map(|item| item.address.as_str())
         .collect();
+    let plan = document::plan(&prepared);
     ok(&json!({
         "to": to,
         "commit": target.commit.as_str(),
@@ -218,6 +236,7 @@ pub fn eligibility(call: &Call) -> Result<Response> {
         "data_loss": lost,
         "recreated_empty": empty,
         "needs_acceptance": refusals,
-        "stacks": document::plan(&prepared)["stacks"],
+        "stacks": plan["stacks"],
+        "plan": plan,
     }))
 }

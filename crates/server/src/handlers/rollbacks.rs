@@ -129,6 +129,7 @@ fn asked_for(who: &Principal) -> Rollback {
         created_at: Timestamp::now(),
         plan: None,
         ended: None,
+        outcome: None,
     }
 }
 

@@ -1,0 +1,146 @@
+//! `--server URL`: the commands asked of a running service print what they print without it.
+
+use rollback_tests::{Ran, Service, World, data, scenario};
+use serde_json::Value;
+
+/// The tool, asked through a service with a token.
+pub fn through(world: &mut World, service: &Service, token: &str, arguments: &[&str]) -> Ran {
+    world.set("INFRA_ROLLBACK_TOKEN", token);
+    let url = service.url();
+    let mut all = vec!["--server", url.as_str()];
+    all.extend(arguments);
+    world.tool(&all)
+}
+
+/// The document without what differs from call to call.
+fn steady(mut document: Value) -> Value {
+    if let Some(locks) = document.get_mut("locks").and_then(Value::as_array_mut) {
+        for lock in locks {
+            lock["seconds_since_last_beat"] = Value::Null;
+        }
+    }
+    if document.get("time").is_some() {
+        document["time"] = Value::Null;
+    }
+    document
+}
+
+#[test]
+fn reading_through_a_service_shows_what_reading_the_store_shows() {
+    scenario(|mut world| {
+        world.release(&[("main.tf", &(data("a", "one") + &data("b", "one")))]);
+        world.release(&[("main.tf", &data("a", "two"))]);
+        let (viewer, auditor) = (world.token("ann", "viewer", &[]), world.token("audit", "auditor", &[]));
+        let service = Service::start(&world, &[]);
+        let releases = world.tool(&["releases", "--json"]).exits(0).json();
+        let newest = releases["releases"][0]["id"].as_str().unwrap().to_owned();
+        let oldest = releases["releases"][1]["id"].as_str().unwrap().to_owned();
+        let sha256 = releases["releases"][1]["stacks"][0]["state"]["sha256"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        world.tool(&["to", &oldest, "--auto-approve"]).exits(0);
+        world
+            .tool(&["releases", "pin", &oldest, "--reason", "it works"])
+            .exits(0);
+        let run = world.last_run();
+        for command in [
+            &["releases"][..],
+            &["releases", "--all"],
+            &["show", &oldest],
+            &["runs"],
+            &["runs", "show", &run],
+            &["locks"],
+            &["state", "versions"],
+            &["state", "at", "now"],
+        ] {
+            let json = [command, &["--json"]].concat();
+            let (here, there) = (world.tool(&json), through(&mut world, &service, &viewer, &json));
+            assert_eq!(
+                steady(here.exits(0).json()),
+                steady(there.exits(0).json()),
+                "{command:?}"
+            );
+            let (here, there) = (world.tool(command), through(&mut world, &service, &viewer, command));
+            assert_eq!(here.exits(0).stdout, there.exits(0).stdout, "{command:?}");
+        }
+        let there = through(&mut world, &service, &viewer, &["diff", &oldest, &newest]);
+        there.exits(0).says("- terraform_data.b").says("main.tf differs");
+
+        // Raw states and the log take more than a viewer.
+        let pull = ["state", "pull", &sha256];
+        let here = world.tool(&pull);
+        let there = through(&mut world, &service, &auditor, &pull);
+        assert_eq!(here.exits(0).stdout, there.exits(0).stdout);
+        through(&mut world, &service, &viewer, &pull).exits(3).says("viewer");
+        through(&mut world, &service, &viewer, &["audit", "log"]).exits(3);
+        let log = through(
+            &mut world,
+            &service,
+            &auditor,
+            &["audit", "log", "--action", "state.read", "--json"],
+        );
+        assert_eq!(log.exits(0).json()["entries"].as_array().unwrap().len(), 3);
+        through(&mut world, &service, &auditor, &["audit", "verify"])
+            .exits(0)
+            .says("one unbroken chain");
+        let exported = through(&mut world, &service, &auditor, &["audit", "export"])
+            .exits(0)
+            .stdout
+            .clone();
+        assert!(exported.lines().count() > 3, "{exported}");
+    });
+}
+
+#[test]
+fn what_does_not_work_says_why_and_ends_as_it_should() {
+    scenario(|mut world| {
+        world.release(&[("main.tf", &data("a", "one"))]);
+        let viewer = world.token("ann", "viewer", &[]);
+        let service = Service::start(&world, &[]);
+        for command in [
+            &["init"][..],
+            &["doctor"],
+            &["serve"],
+            &["store", "gc"],
+            &["tokens", "list"],
+        ] {
+            through(&mut world, &service, &viewer, command)
+                .exits(2)
+                .says("--server");
+        }
+        through(&mut world, &service, "", &["releases"])
+            .exits(2)
+            .says("INFRA_ROLLBACK_TOKEN");
+        through(&mut world, &service, "hunter2-is-no-token", &["releases"])
+            .exits(1)
+            .says("no valid token")
+            .never_says("hunter2");
+        through(&mut world, &service, &viewer, &["show", "nothing"])
+            .exits(1)
+            .says("no such release");
+        through(&mut world, &service, &viewer, &["runs", "show", "nothing"]).exits(1);
+        let error = through(&mut world, &service, &viewer, &["show", "nothing", "--json"])
+            .exits(1)
+            .json();
+        assert_eq!(error["error"]["exit_code"], 1);
+        world
+            .tool(&["--server", "http://127.0.0.1:1", "releases"])
+            .exits(1)
+            .says("cannot be asked");
+        world.tool(&["--server", "ftp://x", "releases"]).exits(2);
+        world
+            .tool(&["--server", "http://127.0.0.1:1", "--store", "x", "releases"])
+            .exits(2);
+        // What needs no service asks none.
+        std::fs::write(
+            world.out.join("plan.json"),
+            r#"{"format_version":"1.2","resource_changes":[]}"#,
+        )
+        .unwrap();
+        let plan = world.out.join("plan.json");
+        world
+            .tool(&["--server", "http://127.0.0.1:1", "check", plan.to_str().unwrap()])
+            .exits(0);
+    });
+}
