@@ -1,7 +1,9 @@
 //! `--server URL`: the commands asked of a running service print what they print without it.
 
-use rollback_tests::{Ran, Service, World, data, scenario};
-use serde_json::Value;
+use rollback_tests::{Ran, Service, World, data, kill, moved, scenario, wait_until};
+use serde_json::{Value, json};
+
+use crate::locks::waiting_on_the_way_back;
 
 /// The tool, asked through a service with a token.
 pub fn through(world: &mut World, service: &Service, token: &str, arguments: &[&str]) -> Ran {
@@ -142,5 +144,118 @@ fn what_does_not_work_says_why_and_ends_as_it_should() {
         world
             .tool(&["--server", "http://127.0.0.1:1", "check", plan.to_str().unwrap()])
             .exits(0);
+    });
+}
+
+#[test]
+fn a_rollback_through_a_service_from_the_plan_to_the_undo() {
+    scenario(|mut world| {
+        let first = world.release(&[("main.tf", &(data("a", "one") + &data("b", "one")))]);
+        let second = world.release(&[(
+            "main.tf",
+            &(data("c", "two") + &moved("terraform_data.a", "terraform_data.c")),
+        )]);
+        let operator = world.token("ci", "operator", &[]);
+        let (approver, admin) = (world.token("ann", "approver", &[]), world.token("root", "admin", &[]));
+        let service = Service::start(&world, &[]);
+
+        let plan = ["plan", &first.commit];
+        let (here, there) = (world.tool(&plan), through(&mut world, &service, &operator, &plan));
+        assert_eq!(here.exits(0).stdout, there.exits(0).stdout);
+        let json = ["plan", &first.commit, "--json", "--detailed-exitcode"];
+        let (here, there) = (world.tool(&json), through(&mut world, &service, &operator, &json));
+        assert_eq!(here.exits(2).json(), there.exits(2).json());
+        let offline = ["plan", &first.commit, "--json", "--offline"];
+        let (here, there) = (world.tool(&offline), through(&mut world, &service, &approver, &offline));
+        assert_eq!(
+            here.exits(0).json()["resource_changes"],
+            there.exits(0).json()["resource_changes"]
+        );
+
+        // Nobody here may say yes: it waits, and says for whom.
+        let to = ["to", &first.commit, "--reason", "it burns", "--auto-approve"];
+        let asked = through(&mut world, &service, &operator, &to);
+        asked
+            .exits(6)
+            .says("awaits approval")
+            .says("approve ")
+            .says("/approvals");
+        assert_eq!(world.objects(), second.objects);
+        let run = world.last_run();
+        through(&mut world, &service, &operator, &["resume", &run, "--json"]).exits(6);
+        through(&mut world, &service, &approver, &["approve", &run]).exits(6);
+        let approved = through(
+            &mut world,
+            &service,
+            &approver,
+            &["approve", &run, "--auto-approve", "--comment", "go"],
+        );
+        approved.exits(0).says("1 of 1");
+        let done = through(&mut world, &service, &operator, &["resume", &run, "--json"])
+            .exits(0)
+            .json();
+        assert_eq!((&done["status"], &done["run"]), (&json!("completed"), &json!(run)));
+        world.is_at_but(&first, &["terraform_data.b"]);
+        through(&mut world, &service, &operator, &["resume", &run])
+            .exits(1)
+            .says("over");
+        through(&mut world, &service, &operator, &["resume"])
+            .exits(1)
+            .says("no run to resume");
+
+        // One who may say yes does all of it at once; the document is that of a run without a service.
+        let undone = through(&mut world, &service, &admin, &["undo", "--auto-approve", "--json"])
+            .exits(0)
+            .json();
+        world.is_at_but(&second, &[]);
+        let here = world
+            .tool(&["to", &first.commit, "--auto-approve", "--json"])
+            .exits(0)
+            .json();
+        let keys = |document: &Value| document.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&here), keys(&undone));
+        assert_eq!(keys(&here["stacks"][0]), keys(&undone["stacks"][0]));
+        through(&mut world, &service, &admin, &["undo", "--auto-approve"])
+            .exits(0)
+            .says("Done: back at");
+
+        through(&mut world, &service, &operator, &to).exits(6);
+        let run = world.last_run();
+        through(&mut world, &service, &operator, &["abort", &run])
+            .exits(0)
+            .says("given up");
+        through(&mut world, &service, &operator, &["abort", &run]).exits(1);
+        through(&mut world, &service, &operator, &["to", "nothing"])
+            .exits(1)
+            .says("nothing");
+        through(&mut world, &service, &operator, &["to", "$(touch pwned)"])
+            .exits(1)
+            .says("not a revision");
+        through(&mut world, &service, &operator, &["to", &first.commit, "--dry-run"])
+            .exits(0)
+            .says("Dry run");
+    });
+}
+
+#[test]
+fn a_client_that_dies_finds_its_rollback_again() {
+    scenario(|mut world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let admin = world.token("admin", "admin", &[]);
+        let service = Service::start(&world, &[]);
+        world.set("INFRA_ROLLBACK_TOKEN", &admin);
+        let url = service.url();
+        let client = world.start(&["--server", &url, "to", &first.commit, "--auto-approve"]);
+        wait_until("terraform to apply", || world.is_out("begun"));
+        let run = world.last_run();
+        kill(client.pid());
+        drop(client);
+        world.put_out("go");
+        service.until(&format!("/v1/rollbacks/{run}"), &admin, |known| known["over"] == true);
+        // It ended meanwhile, and whoever began it is told how.
+        let told = through(&mut world, &service, &admin, &["resume", "--auto-approve"]);
+        told.exits(0).says("Done: back at");
+        world.is_at_but(&first, &["terraform_data.waiting"]);
+        through(&mut world, &service, &admin, &["resume", "--auto-approve"]).exits(1);
     });
 }

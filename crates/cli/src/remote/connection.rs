@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rollback_client::{Principal, Server};
+use rollback_client::Server;
 use rollback_engine::context::{Located, Place};
 use rollback_engine::error::{EngineError, Result};
 
@@ -16,9 +16,6 @@ const TOKEN: &str = "INFRA_ROLLBACK_TOKEN";
 /// A service that was asked who we are.
 pub struct Connection {
     pub server: Arc<Server>,
-    pub principal: Principal,
-    /// The service's project is not the one of the folder that one stands in, or the other way round.
-    pub is_own_project: bool,
 }
 
 /// Connects: to the project of the repository that one stands in, where there is one and the service has it; to the
@@ -60,8 +57,6 @@ pub fn connect(url: &str, project: Option<&str>, output: &Output) -> Result<Conn
     };
     Ok(Connection {
         server: Arc::new(server),
-        principal,
-        is_own_project,
     })
 }
 
