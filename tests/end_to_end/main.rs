@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 mod backends;
+mod checks;
 mod client;
 mod commands;
 mod configurations;

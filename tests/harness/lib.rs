@@ -23,6 +23,7 @@ mod service;
 mod shared;
 mod state_bucket;
 mod state_server;
+mod web;
 mod world;
 
 pub use background::{Background, go_on, interrupt, kill, kill_group, wait_until, wait_until_stopped};
@@ -35,6 +36,7 @@ pub use service::{Reply, Service};
 pub use shared::shared_store;
 pub use state_bucket::{StateBucket, StateLocks};
 pub use state_server::StateServer;
+pub use web::{Received, WebService};
 pub use world::{Release, World};
 
 /// Runs a test in a world of its own; without terraform the test is skipped.

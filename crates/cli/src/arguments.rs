@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+mod incident;
+
+pub use incident::{SkipArguments, VerifyArguments};
+
 /// Get production back: snapshots Terraform stacks per release and rolls them back, object by object.
 #[derive(Debug, Parser)]
 #[command(name = "infra-rollback", version, max_term_width = 110)]
@@ -92,6 +96,8 @@ pub enum Command {
     /// Make releases of the states that were kept before: versions of an object in S3, a file in Git
     #[command(subcommand)]
     Import(ImportCommand),
+    /// Ask the checks of infra-rollback.toml whether all is well; 3 where it is not
+    Verify(VerifyArguments),
     /// Can this forward plan be rolled back? For CI, before the deploy
     Check(CheckArguments),
     /// The policy that judges rollbacks: test it, ask it, look at it
@@ -325,6 +331,8 @@ pub struct ToArguments {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     #[command(flatten)]
+    pub skipping: SkipArguments,
+    #[command(flatten)]
     pub waiting: WaitArguments,
     #[command(flatten)]
     pub variables: VariableArguments,
@@ -347,6 +355,8 @@ pub struct UndoArguments {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     #[command(flatten)]
+    pub skipping: SkipArguments,
+    #[command(flatten)]
     pub waiting: WaitArguments,
     #[command(flatten)]
     pub variables: VariableArguments,
@@ -361,6 +371,8 @@ pub struct ResumeArguments {
     pub auto_approve: bool,
     #[command(flatten)]
     pub consent: ConsentArguments,
+    #[command(flatten)]
+    pub skipping: SkipArguments,
     #[command(flatten)]
     pub waiting: WaitArguments,
     #[command(flatten)]

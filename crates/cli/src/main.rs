@@ -121,6 +121,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
             ImportCommand::S3Versions(own) => commands::import::s3_versions(global, own, output).map(done),
             ImportCommand::Git(own) => commands::import::git(global, own, output).map(done),
         },
+        Command::Verify(own) => commands::verify::run(global, own, output),
         Command::Check(own) => commands::check::run(own, output),
         Command::Policy(own) => commands::policy::run(global, own, output),
         Command::Locks(own) => match &own.command {

@@ -10,6 +10,7 @@ use rollback_engine::observe::Observer;
 use rollback_engine::secrets::Secrets;
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
+use rollback_runbook::checks::NamedCheck;
 use rollback_store_aws::{AwsStore, Location};
 use rollback_store_local::LocalStore;
 use rollback_terraform::{Storages, Terraform};
@@ -57,6 +58,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         rollback_engine::context::keep_name(&mut located.stacks, &located.root, &catalogue)?;
     }
     let knowledge = knowledge(&located)?;
+    let checks = Arc::new(checks(&located)?);
     let terraform =
         Terraform::discover(located.settings.terraform.binary.as_deref()).map_err(rollback_engine::terraform_error)?;
     Ok(Context {
@@ -70,6 +72,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         terraform,
         storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
         stacks: located.stacks,
+        checks,
         actor: asking.actor,
         command: asking.command,
         given: asking.given,
@@ -77,6 +80,16 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         secrets: asking.secrets,
         observer: asking.observer,
     })
+}
+
+/// The checks of infra-rollback.toml.
+pub fn checks(located: &Located) -> Result<Vec<NamedCheck>> {
+    let folder = located.root.join(&located.settings_dir);
+    Ok(rollback_runbook::checks::checks(
+        &located.settings.checks,
+        &folder,
+        |_| None,
+    )?)
 }
 
 /// What is known of resource types, the project's own files included.

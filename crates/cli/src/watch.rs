@@ -111,6 +111,10 @@ impl Observer for Watch {
         self.say(Tone::Warning, &format!("! {message}"));
     }
 
+    fn line(&self, message: &str) {
+        self.say(Tone::Faint, &format!("  {message}"));
+    }
+
     fn pause(&self) {
         self.bar.disable_steady_tick();
         self.bar.finish_and_clear();

@@ -58,6 +58,9 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
     if consent.policy_reason.is_some() {
         run.consent.policy_reason.clone_from(&consent.policy_reason);
     }
+    if consent.skip_checks.is_some() {
+        run.consent.skip_checks.clone_from(&consent.skip_checks);
+    }
     if run.status.is_unfinished() {
         locks.mark_applying()?;
         run.status = Status::Applying;

@@ -8,6 +8,7 @@ use rollback_config::project::{Project, StackSection};
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
 use rollback_repository::Repository;
+use rollback_runbook::checks::NamedCheck;
 use rollback_terraform::{Storages, Terraform};
 
 use crate::error::{EngineError, Result};
@@ -66,6 +67,8 @@ pub struct Context {
     pub storages: Arc<Storages>,
     /// In the order of a rollback: dependents first.
     pub stacks: Vec<Stack>,
+    /// What says whether all is well.
+    pub checks: Arc<Vec<NamedCheck>>,
     pub actor: String,
     /// The command line, for the record.
     pub command: String,
@@ -88,6 +91,8 @@ pub struct Place<'a> {
 pub struct Located {
     pub repository: Repository,
     pub root: PathBuf,
+    /// The folder of infra-rollback.toml, relative to `root`; `""` is `root`.
+    pub settings_dir: String,
     pub settings: Project,
     pub stacks: Vec<Stack>,
     pub project: String,
@@ -122,6 +127,7 @@ impl Located {
         Ok(Located {
             repository,
             root,
+            settings_dir,
             settings,
             stacks,
             project,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rollback_release::Version;
 use rollback_repository::CommitId;
+use rollback_runbook::checks::Verification;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -88,6 +89,8 @@ pub struct Outcome {
     pub stacks: Vec<StackOutcome>,
     pub backup: Option<String>,
     pub result: Option<String>,
+    /// What the checks said afterwards; none where there are none.
+    pub verification: Option<Verification>,
     pub warnings: Vec<String>,
 }
 
@@ -402,6 +405,7 @@ impl Drive<'_> {
         let known = (!self.run.stacks.is_empty()).then(|| self.run.clone());
         policy::check_reason(&self.run.consent, self.run.reason.as_deref())?;
         let gate = Gate::open(self.context)?;
+        let asked = self.begin_asking();
         let overrides = self.run.consent.policy.clone();
         let mut prepared = prepare_all(
             self.context,
@@ -469,6 +473,7 @@ impl Drive<'_> {
             }
             self.approve(&gate, &prepared, &digest, approver)?;
         }
+        self.record_before(asked)?;
         self.back_up(&prepared)?;
         gate.judge_again(self.context, &prepared, &self.moment(Phase::Apply)?)?;
         self.begin_applying()?;
@@ -494,6 +499,7 @@ impl Drive<'_> {
         self.settle(&gate, target, &folder, approver, &mut stacks, &mut warnings)?;
         let at_target = stacks.iter().all(|stack| !stack.changed_again);
         self.record_result(target, &folder, at_target)?;
+        let verification = self.ask_after()?;
         warnings.extend(prepared.iter().flat_map(|stack| stack.reconciled.warnings.clone()));
         Ok(Outcome {
             run: Some(self.run.id.clone()),
@@ -504,6 +510,7 @@ impl Drive<'_> {
             stacks,
             backup: self.run.backup.clone(),
             result: self.run.result.clone(),
+            verification,
             warnings,
         })
     }
@@ -744,6 +751,7 @@ fn outcome_without_run(target: &Target, digest: String, started: Instant, prepar
             .collect(),
         backup: None,
         result: None,
+        verification: None,
         warnings: prepared
             .iter()
             .flat_map(|stack| stack.reconciled.warnings.clone())

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rollback_release::{Store, all_entries, keys};
+use rollback_runbook::checks::Verification;
 use rollback_terraform::{ChildRecord, LockInfo};
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,16 @@ pub enum Event {
     ResultTaken {
         release: String,
     },
+    /// The checks were asked.
+    Checked {
+        moment: CheckMoment,
+        verification: Verification,
+    },
+    /// A person wants to go without what the checks say.
+    ChecksSkipped {
+        by: String,
+        reason: String,
+    },
     Stopped {
         why: String,
     },
@@ -134,6 +145,16 @@ pub enum Event {
     Finished {
         status: String,
     },
+}
+
+/// When checks were asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckMoment {
+    /// Before the first effect: what it was like then.
+    Before,
+    /// After the last one: whether it did what it was for.
+    After,
 }
 
 /// Where an attempt runs and what it may write: the machine of its process, and the fences that it was given.

@@ -15,6 +15,7 @@ pub enum Stage {
     Applying,
     Verifying,
     Recording,
+    Checking,
     WaitingForTerraform,
 }
 
@@ -32,6 +33,7 @@ impl Stage {
             Stage::Applying => "terraform apply",
             Stage::Verifying => "verifying",
             Stage::Recording => "recording",
+            Stage::Checking => "asking the checks",
             Stage::WaitingForTerraform => "waiting for the terraform that still runs",
         }
     }
@@ -42,6 +44,10 @@ pub trait Observer {
     fn stage(&self, stack: &str, stage: Stage);
     fn terraform(&self, stack: &str, event: &Event);
     fn warning(&self, message: &str);
+    /// What a step or a check says while one waits for it.
+    fn line(&self, message: &str) {
+        let _ = message;
+    }
     /// A person is about to be shown something, or asked: nothing may move meanwhile.
     fn pause(&self);
 }

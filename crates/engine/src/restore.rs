@@ -202,6 +202,7 @@ pub(crate) fn start(
             stacks: Vec::new(),
             backup: None,
             result: None,
+            verification: None,
             warnings: Vec::new(),
         });
     }
@@ -341,6 +342,7 @@ impl Drive<'_> {
             stacks: Vec::new(),
             backup: self.run.backup.clone(),
             result: self.run.result.clone(),
+            verification: None,
             warnings: Vec::new(),
         })
     }

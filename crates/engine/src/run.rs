@@ -89,6 +89,9 @@ pub struct Consent {
     /// Why they are; the run's own reason where this is none.
     #[serde(default)]
     pub policy_reason: Option<String>,
+    /// Why the checks are not asked.
+    #[serde(default)]
+    pub skip_checks: Option<String>,
 }
 
 /// One stack's part in a run.

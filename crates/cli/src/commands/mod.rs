@@ -20,3 +20,4 @@ pub mod store;
 pub mod to;
 pub mod tokens;
 pub mod upkeep;
+pub mod verify;

@@ -147,7 +147,7 @@ fn compile(section: &PolicySection, root: &Path) -> Result<Policy> {
 }
 
 fn check(global: &Global, arguments: &PolicyCheckArguments, output: &Output) -> Result<u8> {
-    let consent = consent(&arguments.consent, arguments.reason.as_deref());
+    let consent = consent(&arguments.consent, arguments.reason.as_deref(), &Default::default());
     let results: Vec<(String, Evaluation)> = if let Some(revision) = &arguments.revision {
         let mut context = session::open(global, &arguments.variables, output)?;
         choose(&mut context.settings.policy, &arguments.bundle, &arguments.namespace)?;

@@ -3,7 +3,7 @@
 use rollback_engine::again;
 use rollback_engine::context::Locking;
 use rollback_engine::error::Result;
-use rollback_engine::journal::{Attempt, Entry, Event, Journal};
+use rollback_engine::journal::{Attempt, CheckMoment, Entry, Event, Journal};
 use rollback_engine::run::{Purpose, Run, Runs};
 use serde_json::json;
 
@@ -139,6 +139,17 @@ pub fn describe(event: &Event) -> String {
         Event::StackDone { stack } => format!("{stack}: done"),
         Event::Reopened { stack } => format!("{stack}: what it reads of other stacks has changed, once more"),
         Event::ResultTaken { release } => format!("what came out is kept as release {release}"),
+        Event::Checked { moment, verification } => {
+            let when = match moment {
+                CheckMoment::Before => "before",
+                CheckMoment::After => "after",
+            };
+            match verification.failed().as_slice() {
+                [] => format!("checks {when}: all {} pass", verification.checks.len()),
+                failed => format!("checks {when}: these do not pass: {}", failed.join(", ")),
+            }
+        }
+        Event::ChecksSkipped { by, reason } => format!("checks are skipped by {by}: {reason}"),
         Event::Stopped { why } => format!("stopped: {why}"),
         Event::Aborted { by } => format!("given up by {by}"),
         Event::Finished { status } => format!("finished: {status}"),

@@ -11,9 +11,10 @@ use rollback_engine::reconcile::{Guard, Refusal};
 use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::Consent;
 use rollback_engine::undo;
+use rollback_runbook::checks::Verification;
 use serde_json::{Map, Value, json};
 
-use crate::arguments::{ConsentArguments, Global, ResumeArguments, ToArguments, UndoArguments};
+use crate::arguments::{ConsentArguments, Global, ResumeArguments, SkipArguments, ToArguments, UndoArguments};
 use crate::output::{Output, Tone};
 use crate::{plan_view, restore_view, session};
 
@@ -126,12 +127,13 @@ impl Person<'_> {
     }
 }
 
-pub fn consent(arguments: &ConsentArguments, reason: Option<&str>) -> Consent {
+pub fn consent(arguments: &ConsentArguments, reason: Option<&str>, skipping: &SkipArguments) -> Consent {
     Consent {
         data_loss: arguments.accept_data_loss.clone(),
         changes: arguments.accept_change.clone(),
         policy: arguments.override_policy.clone(),
         policy_reason: reason.map(str::to_owned),
+        skip_checks: skipping.skip_checks.clone(),
     }
 }
 
@@ -141,7 +143,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
-        consent: consent(&arguments.consent, arguments.reason.as_deref()),
+        consent: consent(&arguments.consent, arguments.reason.as_deref(), &arguments.skipping),
         targets: arguments.targets.clone(),
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
@@ -160,7 +162,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
-        consent: consent(&arguments.consent, arguments.reason.as_deref()),
+        consent: consent(&arguments.consent, arguments.reason.as_deref(), &arguments.skipping),
         targets: Vec::new(),
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
@@ -181,7 +183,7 @@ pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> 
     let outcome = again::resume(
         &context,
         arguments.run.as_deref(),
-        &consent(&arguments.consent, arguments.reason.as_deref()),
+        &consent(&arguments.consent, arguments.reason.as_deref(), &arguments.skipping),
         &person,
     )
     .map_err(|error| person.with_plan(error))?;
@@ -259,6 +261,10 @@ fn tell_words(output: &Output, outcome: &Map<String, Value>) {
             stack["effects"],
             seconds(stack.get("seconds"))
         ));
+    }
+    let verification = outcome.get("verification").cloned().unwrap_or_default();
+    if let Ok(verification) = serde_json::from_value::<Verification>(verification) {
+        super::verify::print(output, &verification);
     }
     if text("backup").is_some() {
         output.line(&format!("  Undo it: infra-rollback undo {run}"));
