@@ -43,7 +43,7 @@ fn story(world: World) -> Story {
     Story { world, first, entries }
 }
 
-fn crash(world: &World, arguments: &[&str], point: &str) {
+pub(crate) fn crash(world: &World, arguments: &[&str], point: &str) {
     let died = world.tool_with(arguments, &[("INFRA_ROLLBACK_CRASH", point)]);
     assert!(
         died.code == -9,

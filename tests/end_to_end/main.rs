@@ -29,5 +29,6 @@ mod service;
 mod service_backend;
 mod shared_store;
 mod stacks;
+mod steps;
 mod upkeep;
 mod values;

@@ -17,6 +17,7 @@ mod bucket;
 mod chance;
 mod checks;
 pub mod contention;
+mod emulator;
 mod live;
 mod ran;
 mod service;
@@ -30,6 +31,7 @@ pub use background::{Background, go_on, interrupt, kill, kill_group, wait_until,
 pub use binary::tool;
 pub use bucket::Bucket;
 pub use chance::{Chance, scale};
+pub use emulator::Emulator;
 pub use live::{Happened, Objects, StateFile, happened};
 pub use ran::Ran;
 pub use service::{Reply, Service};

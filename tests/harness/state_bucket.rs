@@ -1,11 +1,9 @@
 //! A bucket and a lock table of the test's own, in the AWS emulator at `AWS_ENDPOINT_URL`, seen with the tests' own eyes: by
 //! plain HTTP, which the emulator takes without a valid signature.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use serde_json::{Value, json};
 
+use crate::emulator::Emulator;
 use crate::world::World;
 
 /// The object key of the state.
@@ -14,8 +12,7 @@ const KEY: &str = "stacks/app.tfstate";
 /// Where Terraform's `s3` backend keeps a test's state.
 #[derive(Clone)]
 pub struct StateBucket {
-    /// `127.0.0.1:5000`
-    host: String,
+    emulator: Emulator,
     pub name: String,
     /// Terraform's lock table.
     pub table: String,
@@ -37,13 +34,10 @@ impl StateBucket {
     /// # Panics
     /// The emulator refuses.
     pub fn make() -> Option<StateBucket> {
-        let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL") else {
-            eprintln!("skipped: AWS_ENDPOINT_URL names no emulator");
-            return None;
-        };
+        let emulator = Emulator::here()?;
         let name = format!("terraform-{}", unique());
         let bucket = StateBucket {
-            host: endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned(),
+            emulator,
             table: format!("{name}-locks"),
             name,
             key: KEY.to_owned(),
@@ -94,7 +88,7 @@ impl StateBucket {
              true\n    skip_credentials_validation = true\n    skip_requesting_account_id = true\n    endpoints = {{ s3 = \
              \"http://{host}\", dynamodb = \"http://{host}\" }}\n{lines}  }}\n}}\n",
             self.name,
-            host = self.host
+            host = self.emulator.host
         )
     }
 
@@ -157,7 +151,7 @@ impl StateBucket {
 
     fn s3(&self, method: &str, path: &str, body: &[u8]) -> Option<Vec<u8>> {
         let path = format!("/{}{path}", self.name);
-        let (status, answer) = self.call(method, &path, "s3", "", body);
+        let (status, answer) = self.emulator.call(method, &path, "s3", "", body);
         (200..300).contains(&status).then_some(answer)
     }
 
@@ -165,34 +159,11 @@ impl StateBucket {
         body["TableName"] = self.table.as_str().into();
         let target =
             format!("X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n");
-        let (status, answer) = self.call("POST", "/", "dynamodb", &target, body.to_string().as_bytes());
+        let (status, answer) = self
+            .emulator
+            .call("POST", "/", "dynamodb", &target, body.to_string().as_bytes());
         assert_eq!(status, 200, "{operation}: {}", String::from_utf8_lossy(&answer));
         serde_json::from_slice(&answer).unwrap_or_default()
-    }
-
-    fn call(&self, method: &str, path: &str, service: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
-        let mut stream = TcpStream::connect(&self.host).expect("the emulator listens");
-        let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: \
-             {}\r\n{headers}\r\n",
-            self.host,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).expect("the emulator listens");
-        stream.write_all(body).expect("the emulator listens");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("the emulator answers");
-        let end = answer
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .expect("an answer has a head");
-        let status = String::from_utf8_lossy(&answer[..end])
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .expect("an answer has a status");
-        (status, answer.split_off(end + 4))
     }
 }
 

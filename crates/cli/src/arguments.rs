@@ -308,7 +308,17 @@ pub struct PlanArguments {
     #[arg(long)]
     pub detailed_exitcode: bool,
     #[command(flatten)]
+    pub steps: StepArguments,
+    #[command(flatten)]
     pub variables: VariableArguments,
+}
+
+/// Which `[[step]]`s a rollback is about.
+#[derive(Debug, Default, Args)]
+pub struct StepArguments {
+    /// Leave this [[step]] as it is; may be given several times
+    #[arg(long = "skip-step", value_name = "NAME")]
+    pub skip_step: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -332,6 +342,8 @@ pub struct ToArguments {
     pub reason: Option<String>,
     #[command(flatten)]
     pub skipping: SkipArguments,
+    #[command(flatten)]
+    pub steps: StepArguments,
     #[command(flatten)]
     pub waiting: WaitArguments,
     #[command(flatten)]

@@ -8,6 +8,7 @@ mod progress;
 mod remote;
 mod restore_view;
 mod session;
+mod steps;
 mod watch;
 
 use std::process::ExitCode;

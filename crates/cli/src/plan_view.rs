@@ -1,11 +1,13 @@
 //! A plan for a tired person at three in the morning: what is lost for good first, then what goes, what comes back,
 //! what changes.
 
-use rollback_engine::document::counts;
+use rollback_engine::document::{self, counts};
 use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::{Drift, Guard, Item, Reconciled, Refusal};
+use rollback_engine::steps::PreparedStep;
 use rollback_inverse::{Fate, Reversibility};
 use rollback_policy::{Evaluation, Verdict};
+use rollback_runbook::step::{Reversibility as StepReversibility, StepPlan};
 use serde_json::Value;
 
 use crate::output::{Output, Tone};
@@ -71,8 +73,8 @@ const GROUPS: &[Group] = &[
     },
 ];
 
-/// Prints the plans of all stacks.
-pub fn print(output: &Output, prepared: &[Prepared], refusals: &[Refusal]) {
+/// Prints the plans of all stacks and steps.
+pub fn print(output: &Output, prepared: &[Prepared], steps: &[PreparedStep], refusals: &[Refusal]) {
     for stack in prepared {
         print_stack(
             output,
@@ -86,6 +88,7 @@ pub fn print(output: &Output, prepared: &[Prepared], refusals: &[Refusal]) {
         .iter()
         .map(|refusal| (refusal.address.as_str(), tag(refusal.guard), refusal.message.as_str()))
         .collect();
+    document::steps(steps).iter().for_each(|step| print_step(output, step));
     print_refusals(output, &refusals);
 }
 
@@ -114,6 +117,7 @@ pub fn print_document(output: &Output, plan: &Value) {
         let way = (text(stack, "from_commit"), text(stack, "to_commit"));
         print_stack(output, name, way, &view, evaluation.as_ref());
     }
+    list("steps").iter().for_each(|step| print_step(output, step));
     let refusals: Vec<(&str, &str, &str)> = list("needs_acceptance")
         .iter()
         .map(|one| {
@@ -199,6 +203,38 @@ fn print_refusals(output: &Output, refusals: &[(&str, &str, &str)]) {
     for (address, tag, message) in refusals {
         output.toned(Tone::Danger, &format!("  {address} {tag}"));
         output.line(&format!("      {message}"));
+    }
+}
+
+/// A step of the document.
+fn print_step(output: &Output, step: &Value) {
+    output.line("");
+    output.heading(&format!("step {} ({})", text(step, "name"), text(step, "kind")));
+    let plan: StepPlan = match (step["why"].as_str(), serde_json::from_value(step["plan"].clone())) {
+        (Some(why), _) => return output.toned(Tone::Warning, &format!("  is left as it is: {why}")),
+        (None, Ok(plan)) => plan,
+        (None, Err(_)) => return output.line("  nothing to do: it is there already"),
+    };
+    for change in plan.changes.iter().take(MOST_CHANGES) {
+        let way = match (&change.from, &change.to) {
+            (Some(from), Some(to)) => format!(": {from} -> {to}"),
+            (None, Some(to)) => format!(": {to}"),
+            (Some(from), None) => format!(": {from} -> (none)"),
+            (None, None) => String::new(),
+        };
+        output.toned(Tone::Warning, &format!("  ~ {}{way}", change.what));
+    }
+    if plan.changes.len() > MOST_CHANGES {
+        output.line(&format!("    and {} more", plan.changes.len() - MOST_CHANGES));
+    }
+    if plan.reversibility != StepReversibility::Lossless {
+        output.toned(Tone::Danger, &format!("  {}", plan.reversibility.as_str()));
+    }
+    for note in &plan.notes {
+        output.line(&format!("    {note}"));
+    }
+    for obstacle in &plan.obstacles {
+        output.toned(Tone::Danger, &format!("  !! cannot be done: {obstacle}"));
     }
 }
 

@@ -17,6 +17,7 @@ use rollback_terraform::{Storages, Terraform};
 
 use crate::arguments::{Global, VariableArguments, VouchArguments, WaitArguments};
 use crate::output::Output;
+use crate::steps;
 use crate::watch::Watch;
 
 /// Opens everything that a command on a repository needs.
@@ -59,6 +60,11 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
     }
     let knowledge = knowledge(&located)?;
     let checks = Arc::new(checks(&located)?);
+    let parts = steps::parts(
+        &located.settings,
+        &located.root.join(&located.settings_dir),
+        &located.stacks,
+    )?;
     let terraform =
         Terraform::discover(located.settings.terraform.binary.as_deref()).map_err(rollback_engine::terraform_error)?;
     Ok(Context {
@@ -73,6 +79,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
         stacks: located.stacks,
         checks,
+        parts,
         actor: asking.actor,
         command: asking.command,
         given: asking.given,
@@ -164,17 +171,36 @@ pub fn open_for_run(
     output: &Output,
 ) -> Result<Context> {
     let context = open(global, variables, output)?;
-    if !global.stacks.is_empty() {
-        return Ok(context);
-    }
-    let names = rollback_engine::again::stacks_of_run(context.store.as_ref(), &context.project, run)?;
+    let run = rollback_engine::again::run_to_take_up(context.store.as_ref(), &context.project, run)?;
+    let names = if global.stacks.is_empty() {
+        run.selected.clone()
+    } else {
+        Vec::new()
+    };
     let missing = names
         .iter()
         .any(|name| !context.stacks.iter().any(|stack| stack.name == *name));
     let mut context = context;
+    context.parts.retain(|part| run.steps.contains(&part.name));
     if !missing && !names.is_empty() {
         context.stacks.retain(|stack| names.contains(&stack.name));
     }
+    Ok(context)
+}
+
+/// As [`open`], with the very stacks and steps of the run that is to be undone, unless some are named.
+pub fn open_to_undo(
+    global: &Global,
+    run: Option<&str>,
+    variables: &VariableArguments,
+    output: &Output,
+) -> Result<Context> {
+    let mut context = open(global, variables, output)?;
+    let run = rollback_engine::undo::run_to_undo(&context, run)?;
+    if global.stacks.is_empty() && !run.selected.is_empty() {
+        context.stacks.retain(|stack| run.selected.contains(&stack.name));
+    }
+    context.parts.retain(|part| run.steps.contains(&part.name));
     Ok(context)
 }
 

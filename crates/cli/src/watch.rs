@@ -107,6 +107,10 @@ impl Observer for Watch {
         }
     }
 
+    fn step(&self, step: &str, line: &str) {
+        self.say(Tone::Faint, &format!("  {step}: {line}"));
+    }
+
     fn warning(&self, message: &str) {
         self.say(Tone::Warning, &format!("! {message}"));
     }

@@ -166,6 +166,15 @@ fn target_of(context: &Context, run: &Run) -> Result<Target> {
 fn check_selection(context: &Context, run: &Run) -> Result<()> {
     let here: BTreeSet<&str> = context.stacks.iter().map(|stack| stack.name.as_str()).collect();
     let asked: BTreeSet<&str> = run.selected.iter().map(String::as_str).collect();
+    for step in &run.steps {
+        if !context.parts.iter().any(|part| part.name == *step) {
+            return Err(EngineError::usage(format!(
+                "run {} is about step {step}, which infra-rollback.toml does not have here",
+                run.id
+            ))
+            .hint("resume it with the settings that it was started with"));
+        }
+    }
     if asked.is_empty() || here == asked {
         return Ok(());
     }
@@ -177,17 +186,17 @@ fn check_selection(context: &Context, run: &Run) -> Result<()> {
     .hint(format!("its stacks are: {}", names.join(" "))))
 }
 
-/// The stacks of the run that `resume` or `abort` would take up; empty where it says nothing of them.
+/// The run that `resume` or `abort` would take up.
 ///
 /// # Errors
 /// There is no such run.
-pub fn stacks_of_run(store: &dyn Store, project: &str, run: Option<&str>) -> Result<Vec<String>> {
+pub fn run_to_take_up(store: &dyn Store, project: &str, run: Option<&str>) -> Result<Run> {
     let runs = Runs::new(store, project);
     let (run, _) = match run {
         Some(text) => runs.find(text)?,
         None => open_run(&runs)?,
     };
-    Ok(run.selected)
+    Ok(run)
 }
 
 /// Gives a run up. What it changed stays.

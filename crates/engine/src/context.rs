@@ -8,6 +8,7 @@ use rollback_config::project::{Project, StackSection};
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
 use rollback_repository::Repository;
+use rollback_runbook::Part;
 use rollback_runbook::checks::NamedCheck;
 use rollback_terraform::{Storages, Terraform};
 
@@ -69,6 +70,8 @@ pub struct Context {
     pub stacks: Vec<Stack>,
     /// What says whether all is well.
     pub checks: Arc<Vec<NamedCheck>>,
+    /// The chosen steps of the settings.
+    pub parts: Vec<Part>,
     pub actor: String,
     /// The command line, for the record.
     pub command: String,

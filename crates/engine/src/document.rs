@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::prepare::Prepared;
 use crate::reconcile::{Item, Reconciled};
+use crate::steps::{PreparedStep, Way};
 
 /// What kind of release it is, and the run that it belongs to.
 pub fn release_kind(kind: &ReleaseKind) -> (&'static str, Option<&str>) {
@@ -75,7 +76,7 @@ pub fn counts(plan: &Reconciled) -> String {
 }
 
 /// Terraform's plan representation of all stacks as one document, with what the inverse plan adds to it.
-pub fn plan(prepared: &[Prepared]) -> Value {
+pub fn plan(prepared: &[Prepared], steps: &[PreparedStep]) -> Value {
     let many = prepared.len() > 1;
     let mut changes = Vec::new();
     let mut drift = Vec::new();
@@ -112,7 +113,8 @@ pub fn plan(prepared: &[Prepared]) -> Value {
         "needs_acceptance": refusals,
         "policy": prepared.iter().filter_map(|stack| stack.evaluation.as_ref().map(|evaluation| (stack, evaluation)))
             .map(|(stack, evaluation)| json!({ "stack": stack.stack, "evaluation": evaluation })).collect::<Vec<_>>(),
-        "digest": crate::drive::digest_of(prepared),
+        "steps": self::steps(steps),
+        "digest": crate::drive::digest_of(prepared, steps),
         "stacks": prepared.iter().map(|stack| json!({
             "name": stack.stack,
             "from_commit": stack.deployed.as_str(),
@@ -123,6 +125,20 @@ pub fn plan(prepared: &[Prepared]) -> Value {
             "summary": counts(&stack.reconciled),
         })).collect::<Vec<_>>(),
     })
+}
+
+/// What the steps do; their lines are masked where they were made.
+pub fn steps(steps: &[PreparedStep]) -> Vec<Value> {
+    steps.iter().map(step).collect()
+}
+
+fn step(step: &PreparedStep) -> Value {
+    let (status, why, plan) = match &step.way {
+        Way::There => ("nothing-to-do", None, None),
+        Way::Left(why) => ("left-as-it-is", Some(why), None),
+        Way::Goes(envelope) => ("goes", None, Some(&envelope.plan)),
+    };
+    json!({ "name": step.part.name, "kind": step.part.kind, "status": status, "why": why, "plan": plan })
 }
 
 fn change(stack: &Prepared, item: &Item, many: bool) -> Value {

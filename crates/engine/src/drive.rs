@@ -6,12 +6,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use rollback_release::Version;
-use rollback_repository::CommitId;
 use rollback_runbook::checks::Verification;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::apply;
 use crate::approval::Sufficient;
 use crate::context::Context;
 use crate::envelope::{self, Envelope};
@@ -19,12 +17,14 @@ use crate::error::{EngineError, Kind, Result};
 use crate::guard::{lock_for, nobody_applies, nobody_stopped_halfway, open_refusals, refused};
 use crate::journal::{Attempt, Event, Journal};
 use crate::lock::Locks;
-use crate::policy::{self, Gate, Moment, Phase, check_reason, open_denials};
-use crate::prepare::{Prepared, Request, prepare};
+use crate::planning::{Planned, beside_steps, plan_with, prepare_all};
+use crate::policy::{self, Gate, Phase, check_reason, open_denials};
+use crate::prepare::Prepared;
 use crate::reconcile::{Guard, Refusal};
 use crate::recover;
 use crate::restore::RestoreReport;
 use crate::run::{Consent, Purpose, Run, Runs, StackTarget, Status};
+use crate::steps::{self, Done, PreparedStep, StepEnvelope, StepOutcome};
 use crate::target::Target;
 use crate::undo::close_undone;
 
@@ -55,8 +55,8 @@ pub enum Answer {
 
 /// Shows a plan and asks.
 pub trait Approver {
-    /// Called once all stacks are prepared, before any guard speaks.
-    fn show(&self, prepared: &[Prepared], refusals: &[Refusal]);
+    /// Called once all stacks and steps are prepared, before any guard speaks.
+    fn show(&self, prepared: &[Prepared], steps: &[PreparedStep], refusals: &[Refusal]);
     /// As [`Approver::show`], of a stack that has changes again now that those which it reads are back.
     fn show_again(&self, prepared: &[Prepared], refusals: &[Refusal]);
     /// Asks for the yes that a refusal needs; true adds its address to the consent.
@@ -66,7 +66,7 @@ pub trait Approver {
         false
     }
     /// Asks for the yes to everything.
-    fn approve(&self, prepared: &[Prepared], digest: &str) -> Answer;
+    fn approve(&self, prepared: &[Prepared], steps: &[PreparedStep], digest: &str) -> Answer;
     /// As [`Approver::show`], for a state that becomes the current one.
     fn show_restore(&self, report: &RestoreReport, refusals: &[Refusal]) {
         let _ = (report, refusals);
@@ -87,6 +87,7 @@ pub struct Outcome {
     pub digest: String,
     pub seconds: f64,
     pub stacks: Vec<StackOutcome>,
+    pub steps: Vec<StepOutcome>,
     pub backup: Option<String>,
     pub result: Option<String>,
     /// What the checks said afterwards; none where there are none.
@@ -130,150 +131,6 @@ pub fn to(context: &Context, revision: &str, options: &Options, approver: &dyn A
     start(context, Purpose::To, &target, options, approver)
 }
 
-/// Plans as a run would, without one.
-///
-/// # Errors
-/// As [`prepare`].
-pub fn plan(context: &Context, target: &Target, targets: &[String], offline: bool) -> Result<Vec<Prepared>> {
-    plan_with(
-        context,
-        Purpose::To,
-        target,
-        &Options {
-            targets: targets.to_vec(),
-            ..Options::default()
-        },
-        offline,
-    )
-}
-
-/// As [`plan`], judged by the policy as a run with these options would be.
-///
-/// # Errors
-/// As [`prepare`]; a policy that can give no verdict.
-pub fn plan_with(
-    context: &Context,
-    purpose: Purpose,
-    target: &Target,
-    options: &Options,
-    offline: bool,
-) -> Result<Vec<Prepared>> {
-    let folder = context.run_folder(&format!("plan-{}", Uuid::now_v7()));
-    let gate = (!offline).then(|| Gate::open(context)).transpose()?;
-    let prepared = prepare_all(
-        context,
-        target,
-        &options.targets,
-        None,
-        &[],
-        gate.as_ref().map(|gate| (gate, options.consent.policy.as_slice())),
-        (!offline).then_some(folder.as_path()),
-    );
-    // The folder holds states and plans: it must not stay behind.
-    let _ = std::fs::remove_dir_all(&folder);
-    let mut prepared = prepared?;
-    if let Some(gate) = gate {
-        let moment = moment_of_options(context, &purpose, target, options)?;
-        gate.judge(context, &mut prepared, &moment);
-    }
-    Ok(prepared)
-}
-
-/// The documents that the policy is given for a rollback, one for each stack; nothing is judged.
-///
-/// # Errors
-/// As [`prepare`].
-pub fn policy_documents(context: &Context, target: &Target, options: &Options) -> Result<Vec<serde_json::Value>> {
-    let prepared = plan_with(context, Purpose::To, target, options, false)?;
-    let gate = Gate::open(context)?;
-    let moment = moment_of_options(context, &Purpose::To, target, options)?;
-    let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
-    Ok(prepared
-        .iter()
-        .map(|stack| gate.document(context, stack, &names, &moment))
-        .collect())
-}
-
-/// What a policy is told of a run that is none yet.
-///
-/// # Errors
-/// The store cannot be read.
-fn moment_of_options<'a>(
-    context: &'a Context,
-    purpose: &'a Purpose,
-    target: &'a Target,
-    options: &'a Options,
-) -> Result<Moment<'a>> {
-    Ok(Moment {
-        phase: Phase::Plan,
-        now: Timestamp::now(),
-        id: None,
-        purpose,
-        revision: &target.revision,
-        actor: &context.actor,
-        reason: options.reason.as_deref(),
-        consent: &options.consent,
-        approvals: Vec::new(),
-        halfway: false,
-        history: policy::history(&Runs::new(context.store.as_ref(), &context.project), None)?,
-    })
-}
-
-fn prepare_all(
-    context: &Context,
-    target: &Target,
-    targets: &[String],
-    known: Option<&Run>,
-    done: &[String],
-    gate: Option<(&Gate, &[String])>,
-    folder: Option<&std::path::Path>,
-) -> Result<Vec<Prepared>> {
-    let mut all = Vec::new();
-    for stack in &context.stacks {
-        if done.contains(&stack.name) {
-            continue;
-        }
-        let recorded = known.and_then(|run| run.stacks.iter().find(|part| part.stack == stack.name));
-        if known.is_some_and(|run| !run.stacks.is_empty()) && recorded.is_none() {
-            continue;
-        }
-        let deployed: Option<CommitId> = recorded
-            .map(|part| context.repository.resolve(&part.from_commit))
-            .transpose()?;
-        let folder = folder.map(|folder| folder.join(&stack.name));
-        let request = Request {
-            stack,
-            target,
-            deployed: deployed.as_ref(),
-            targets,
-            gate,
-            folder: folder.as_deref(),
-        };
-        let prepared = prepare(context, &request).map_err(|error| {
-            if context.stacks.len() > 1 {
-                error.during(format!("stack {}", stack.name))
-            } else {
-                error
-            }
-        })?;
-        match prepared {
-            Some(prepared) => all.push(prepared),
-            None => context.observer.warning(&format!(
-                "stack {} did not exist at {}: it is left as it is",
-                stack.name,
-                target.commit.short()
-            )),
-        }
-    }
-    if all.is_empty() && done.is_empty() {
-        return Err(
-            EngineError::failed(format!("none of the stacks existed at {}", target.commit.short()))
-                .hint("check the revision, and the folders of the stacks in infra-rollback.toml"),
-        );
-    }
-    Ok(all)
-}
-
 /// What a run needs from beginning to end.
 pub(crate) struct Drive<'c> {
     pub(crate) context: &'c Context,
@@ -299,13 +156,15 @@ pub(crate) fn start(
     let started = Instant::now();
     if options.dry_run {
         check_reason(&options.consent, options.reason.as_deref())?;
-        let prepared = plan_with(context, purpose, target, options, false)?;
-        let refusals = open_refusals(&prepared, &options.consent);
+        let planned = plan_with(context, purpose, target, options, false)?;
+        let mut refusals = open_refusals(&planned.stacks, &options.consent);
+        refusals.extend(steps::open_refusals(&planned.steps, &options.consent));
         context.observer.pause();
-        approver.show(&prepared, &refusals);
-        let digest = digest_of(&prepared);
+        approver.show(&planned.stacks, &planned.steps, &refusals);
+        steps::obstacles(&planned.steps)?;
+        let digest = digest_of(&planned.stacks, &planned.steps);
         return match refusals.is_empty() {
-            true => open_denials(&prepared).map(|()| outcome_without_run(target, digest, started, &prepared)),
+            true => open_denials(&planned.stacks).map(|()| outcome_without_run(target, digest, started, &planned)),
             false => Err(refused(&refusals)),
         };
     }
@@ -331,6 +190,7 @@ pub(crate) fn begin<'c>(
     started: Instant,
 ) -> Result<Drive<'c>> {
     let id = options.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    let steps = steps_of(context, &purpose, options);
     let run = Run {
         format: 1,
         id: id.clone(),
@@ -338,6 +198,7 @@ pub(crate) fn begin<'c>(
         revision: revision.to_owned(),
         commit: commit.to_owned(),
         selected: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
+        steps,
         stacks: Vec::new(),
         targets: options.targets.clone(),
         consent: options.consent.clone(),
@@ -371,6 +232,14 @@ pub(crate) fn begin<'c>(
         attempt: Attempt::here(&drive.locks.fence()),
     })?;
     Ok(drive)
+}
+
+/// The steps that a run is about: none where only the state is restored, or only some objects go back.
+fn steps_of(context: &Context, purpose: &Purpose, options: &Options) -> Vec<String> {
+    if matches!(purpose, Purpose::Restore { .. }) || !options.targets.is_empty() {
+        return Vec::new();
+    }
+    context.parts.iter().map(|part| part.name.clone()).collect()
 }
 
 impl Drive<'_> {
@@ -407,15 +276,20 @@ impl Drive<'_> {
         let gate = Gate::open(self.context)?;
         let asked = self.begin_asking();
         let overrides = self.run.consent.policy.clone();
-        let mut prepared = prepare_all(
-            self.context,
-            target,
-            &self.run.targets.clone(),
-            known.as_ref(),
-            &done,
-            Some((&gate, &overrides)),
-            Some(&folder),
-        )?;
+        let mut wanted = steps::wanted(self.context, target)?;
+        wanted.retain(|one| self.run.steps.contains(&one.part.name) && !self.journal.step_done(&one.part.name));
+        let planned = beside_steps(&wanted, || {
+            prepare_all(
+                self.context,
+                target,
+                &self.run.targets,
+                known.as_ref(),
+                &done,
+                Some((&gate, &overrides)),
+                Some(&folder),
+            )
+        })?;
+        let (mut prepared, steps, runtime) = (planned.stacks, planned.steps, planned.runtime);
         self.judge(&gate, &mut prepared)?;
         if self.run.stacks.is_empty() {
             self.run.stacks = prepared
@@ -432,6 +306,10 @@ impl Drive<'_> {
             .iter()
             .filter_map(|stack| self.journal.approved(&stack.stack).cloned())
             .collect();
+        let approved_steps: Vec<StepEnvelope> = steps
+            .iter()
+            .filter_map(|step| self.journal.approved_step(&step.part.name).cloned())
+            .collect();
         let was_awaiting = self.run.status == Status::AwaitingApproval;
         let shown = self
             .journal
@@ -441,9 +319,10 @@ impl Drive<'_> {
             .entries()
             .iter()
             .any(|entry| matches!(entry.event, Event::Approved { .. }));
+        self.planned_steps(&steps)?;
         self.planned(&prepared)?;
-        self.guard(&gate, &mut prepared, approver)?;
-        let digest = digest_of(&prepared);
+        self.guard(&gate, &mut prepared, &steps, approver)?;
+        let digest = digest_of(&prepared, &steps);
         // Once something was done, what is left of the approved plan may be done; before that only that very plan.
         let had_effect = self.journal.has_effect();
         let nothing_new = resumed
@@ -457,6 +336,13 @@ impl Drive<'_> {
                             stack.envelope == *envelope
                         }
                 })
+            })
+            && steps.iter().filter_map(PreparedStep::envelope).all(|envelope| {
+                let same = |approved: &StepEnvelope| match had_effect {
+                    true => envelope.is_part_of(approved),
+                    false => envelope == approved,
+                };
+                approved_steps.iter().any(same)
             });
         if !nothing_new {
             if let Some(shown) = shown.filter(|shown| resumed && was_awaiting && *shown != digest) {
@@ -471,36 +357,25 @@ impl Drive<'_> {
                     self.run.id
                 )));
             }
-            self.approve(&gate, &prepared, &digest, approver)?;
+            self.approve(&gate, &prepared, &steps, &digest, approver)?;
         }
         self.record_before(asked)?;
-        self.back_up(&prepared)?;
+        self.back_up(&prepared, &runtime)?;
         gate.judge_again(self.context, &prepared, &self.moment(Phase::Apply)?)?;
         self.begin_applying()?;
-        let mut stacks = Vec::new();
-        let mut warnings = Vec::new();
-        for stack in &prepared {
-            let begun = Instant::now();
-            let known = self.context.stack(&stack.stack)?.clone();
-            let left = apply::stack(self.context, &known, stack, &self.run.targets, &mut self.journal)?;
-            warnings.extend(left.warning(&stack.stack));
-            self.journal.append(Event::StackDone {
-                stack: stack.stack.clone(),
-            })?;
-            stacks.push(StackOutcome {
-                stack: stack.stack.clone(),
-                effects: stack.reconciled.items.len(),
-                verified: left.changes == 0,
-                changes_left: left.changes,
-                changed_again: false,
-                seconds: begun.elapsed().as_secs_f64(),
-            });
-        }
+        let forward = self.is_forward(target, &prepared)?;
+        let Done {
+            mut stacks,
+            steps: mut steps_done,
+            mut warnings,
+        } = self.do_parts(&prepared, &steps, forward)?;
+        steps_done.extend(self.done_before());
         self.settle(&gate, target, &folder, approver, &mut stacks, &mut warnings)?;
         let at_target = stacks.iter().all(|stack| !stack.changed_again);
         self.record_result(target, &folder, at_target)?;
         let verification = self.ask_after()?;
         warnings.extend(prepared.iter().flat_map(|stack| stack.reconciled.warnings.clone()));
+        warnings.extend(steps.iter().filter_map(PreparedStep::warning));
         Ok(Outcome {
             run: Some(self.run.id.clone()),
             status: Status::Completed.as_str(),
@@ -508,6 +383,7 @@ impl Drive<'_> {
             digest,
             seconds: self.started.elapsed().as_secs_f64(),
             stacks,
+            steps: steps_done,
             backup: self.run.backup.clone(),
             result: self.run.result.clone(),
             verification,
@@ -533,11 +409,19 @@ impl Drive<'_> {
     }
 
     /// Lets every guard speak; what no one says yes to refuses the run.
-    fn guard(&mut self, gate: &Gate, prepared: &mut [Prepared], approver: &dyn Approver) -> Result<()> {
+    fn guard(
+        &mut self,
+        gate: &Gate,
+        prepared: &mut [Prepared],
+        steps: &[PreparedStep],
+        approver: &dyn Approver,
+    ) -> Result<()> {
         let before = self.run.consent.clone();
-        let open = open_refusals(prepared, &self.run.consent);
+        let mut open = open_refusals(prepared, &self.run.consent);
+        open.extend(steps::open_refusals(steps, &self.run.consent));
         self.context.observer.pause();
-        approver.show(prepared, &open);
+        approver.show(prepared, steps, &open);
+        steps::obstacles(steps)?;
         let left = self.without_consent(open, approver);
         let may_come = |error: EngineError| match approver.consent_may_come() {
             true => error.kind(Kind::AwaitingApproval),
@@ -586,10 +470,11 @@ impl Drive<'_> {
         &mut self,
         gate: &Gate,
         prepared: &[Prepared],
+        steps: &[PreparedStep],
         digest: &str,
         approver: &dyn Approver,
     ) -> Result<()> {
-        let answer = approver.approve(prepared, digest);
+        let answer = approver.approve(prepared, steps, digest);
         let own = self.context.actor == self.run.actor;
         if matches!(answer, Answer::Yes { .. }) && gate.wants_four_eyes() && own {
             return Err(EngineError::new(
@@ -731,7 +616,8 @@ pub(crate) fn remove_run_folder(context: &Context, run: &str) {
     }
 }
 
-fn outcome_without_run(target: &Target, digest: String, started: Instant, prepared: &[Prepared]) -> Outcome {
+fn outcome_without_run(target: &Target, digest: String, started: Instant, planned: &Planned) -> Outcome {
+    let prepared = &planned.stacks;
     Outcome {
         run: None,
         status: "planned",
@@ -749,20 +635,23 @@ fn outcome_without_run(target: &Target, digest: String, started: Instant, prepar
                 seconds: 0.0,
             })
             .collect(),
+        steps: Vec::new(),
         backup: None,
         result: None,
         verification: None,
         warnings: prepared
             .iter()
             .flat_map(|stack| stack.reconciled.warnings.clone())
+            .chain(planned.steps.iter().filter_map(PreparedStep::warning))
             .collect(),
     }
 }
 
 /// The digest that a person approves.
-pub fn digest_of(prepared: &[Prepared]) -> String {
+pub fn digest_of(prepared: &[Prepared], steps: &[PreparedStep]) -> String {
     let envelopes: Vec<&Envelope> = prepared.iter().map(|stack| &stack.envelope).collect();
-    envelope::digest(&envelopes)
+    let steps: Vec<&StepEnvelope> = steps.iter().filter_map(PreparedStep::envelope).collect();
+    envelope::digest(&envelopes, &steps)
 }
 
 pub(crate) fn summary(prepared: &Prepared) -> String {

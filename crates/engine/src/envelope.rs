@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::policy::PolicyRecord;
+use crate::steps::StepEnvelope;
 
 /// What is approved for one stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +45,11 @@ impl Envelope {
     }
 }
 
-/// The digest of all stacks' envelopes together: what a person approves.
-pub fn digest(envelopes: &[&Envelope]) -> String {
-    let bytes = serde_json::to_vec(envelopes).unwrap_or_default();
-    hex::encode(Sha256::digest(bytes))
+/// The digest of all stacks' and steps' envelopes together: what a person approves.
+pub fn digest(envelopes: &[&Envelope], steps: &[&StepEnvelope]) -> String {
+    let bytes = match steps {
+        [] => serde_json::to_vec(envelopes),
+        steps => serde_json::to_vec(&(envelopes, steps)),
+    };
+    hex::encode(Sha256::digest(bytes.unwrap_or_default()))
 }

@@ -20,14 +20,18 @@ pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose
             .stacks
             .iter()
             .find(|stack| other.selected.is_empty() || other.selected.contains(&stack.name));
-        if let Some(stack) = shared.filter(|_| !undone) {
+        let step = context.parts.iter().find(|part| other.steps.contains(&part.name));
+        let shared = shared
+            .map(|stack| format!("stack {}", stack.name))
+            .or(step.map(|part| format!("step {}", part.name)));
+        if let Some(shared) = shared.filter(|_| !undone) {
             let how = match other.status {
                 Status::NeedsReconcile => "fell silent while it applied",
                 _ => "stopped halfway",
             };
             return Err(EngineError::new(
                 Kind::Locked,
-                format!("stack {}: run {} of {} {how}", stack.name, other.id, other.actor),
+                format!("{shared}: run {} of {} {how}", other.id, other.actor),
             )
             .hint(format!("`infra-rollback resume {}` finishes it", other.id))
             .hint(format!("`infra-rollback undo {}` goes back to before it", other.id))
@@ -49,12 +53,15 @@ pub(crate) fn nobody_applies(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Takes the locks of the chosen stacks for a run.
+/// Takes the locks of the chosen stacks and steps for a run.
 ///
 /// # Errors
 /// Somebody holds one of them, and does not let go in the time that the person wants to wait.
 pub fn lock_for(context: &Context, run: &str) -> Result<Locks> {
-    let names: Vec<String> = context.stacks.iter().map(|stack| stack.name.clone()).collect();
+    let stacks = context.stacks.iter().map(|stack| stack.name.clone());
+    let names: Vec<String> = stacks
+        .chain(context.parts.iter().map(|part| part.name.clone()))
+        .collect();
     let wanted = Wanted {
         run,
         actor: &context.actor,

@@ -15,6 +15,7 @@ use crate::fence::{Fence, Fenced, persistently};
 use crate::holder::Machine;
 use crate::lease::Token;
 use crate::lock::to_bytes;
+use crate::steps::StepEnvelope;
 
 /// What was about to happen, or has happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,6 +74,27 @@ pub enum Event {
     StateUnlocked {
         stack: String,
         lock_id: String,
+    },
+    /// What a step is to do.
+    StepPlanned {
+        envelope: Box<StepEnvelope>,
+    },
+    /// A step is about to be done.
+    StepIntended {
+        step: String,
+    },
+    /// It is where it was to go.
+    StepDone {
+        step: String,
+        /// Where it is now, as JSON text.
+        now: String,
+        milliseconds: u64,
+    },
+    StepFailed {
+        step: String,
+        why: String,
+        /// It is certain that it changed nothing.
+        untouched: bool,
     },
     /// The live state is about to be replaced by the joined one.
     StateWriteIntended {
@@ -375,7 +397,44 @@ impl<'s> Journal<'s> {
         })
     }
 
-    /// The digest of what was last planned for these stacks together, in their order.
+    /// Whether the run has brought this step to where it was to go.
+    pub fn step_done(&self, step: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(&entry.event, Event::StepDone { step: named, .. } if named == step))
+    }
+
+    /// The envelope that was approved for this step: see [`Journal::approved`].
+    pub fn approved_step(&self, step: &str) -> Option<&StepEnvelope> {
+        let yes = self
+            .entries
+            .iter()
+            .rposition(|entry| matches!(entry.event, Event::Approved { .. }))?;
+        self.entries[..yes].iter().rev().find_map(|entry| match &entry.event {
+            Event::StepPlanned { envelope } if envelope.step == step => Some(envelope.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// What the steps were to do when the run was last planned, each one's last word.
+    pub fn steps_last_planned(&self) -> Vec<&StepEnvelope> {
+        let attempt = |entry: &Entry| matches!(entry.event, Event::Started { .. } | Event::Resumed { .. });
+        let planned = |entry: &Entry| matches!(entry.event, Event::Planned { .. } | Event::StepPlanned { .. });
+        let last = self.entries.iter().rposition(planned).unwrap_or(0);
+        let begin = self.entries[..last].iter().rposition(attempt).unwrap_or(0);
+        let mut steps: Vec<&StepEnvelope> = Vec::new();
+        for entry in &self.entries[begin..] {
+            if let Event::StepPlanned { envelope } = &entry.event {
+                match steps.iter_mut().find(|known| known.step == envelope.step) {
+                    Some(known) => *known = envelope,
+                    None => steps.push(envelope),
+                }
+            }
+        }
+        steps
+    }
+
+    /// The digest of what was last planned for these stacks together, in their order, and for the steps.
     pub fn last_planned(&self, stacks: &[&str]) -> Option<String> {
         let envelopes: Option<Vec<&Envelope>> = stacks
             .iter()
@@ -388,17 +447,29 @@ impl<'s> Journal<'s> {
                 })
             })
             .collect();
-        envelopes.map(|envelopes| crate::envelope::digest(&envelopes))
+        let steps = self.steps_last_planned();
+        envelopes
+            .filter(|envelopes| !(envelopes.is_empty() && steps.is_empty()))
+            .map(|envelopes| crate::envelope::digest(&envelopes, &steps))
     }
 
     /// Whether any effect may have happened and was not taken back. A lock that may have been left behind is one.
     pub fn has_effect(&self) -> bool {
         let mut touched = BTreeSet::new();
         let mut locked = BTreeSet::new();
+        let mut steps = BTreeSet::new();
         for entry in &self.entries {
             match &entry.event {
                 // What an earlier attempt left is not undone by a later one that did nothing.
-                Event::Resumed { .. } if !touched.is_empty() => return true,
+                Event::Resumed { .. } if !touched.is_empty() || !steps.is_empty() => return true,
+                Event::StepIntended { step } => {
+                    steps.insert(step.as_str());
+                }
+                Event::StepFailed {
+                    step, untouched: true, ..
+                } => {
+                    steps.remove(step.as_str());
+                }
                 Event::StateWriteIntended { stack, .. } | Event::ApplyIntended { stack, .. } => {
                     touched.insert(stack.as_str());
                 }
@@ -414,7 +485,7 @@ impl<'s> Journal<'s> {
                 _ => {}
             }
         }
-        !touched.is_empty() || !locked.is_empty()
+        !touched.is_empty() || !locked.is_empty() || !steps.is_empty()
     }
 }
 

@@ -14,17 +14,23 @@ use crate::journal::Event;
 use crate::live::Live;
 use crate::observe::Stage;
 use crate::prepare::Prepared;
+use crate::steps::{self, Runtime};
 use crate::target::Target;
 
 impl Drive<'_> {
     /// A release of what is there now, before the first effect: what `undo` goes back to.
-    pub(crate) fn back_up(&mut self, prepared: &[Prepared]) -> Result<()> {
-        if self.run.backup.is_some() || prepared.is_empty() {
+    pub(crate) fn back_up(&mut self, prepared: &[Prepared], runtime: &Runtime) -> Result<()> {
+        if self.run.backup.is_some() || (prepared.is_empty() && runtime.steps.is_empty()) {
             return Ok(());
         }
         let context = self.context;
         let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
-        let mut release = Release::new(prepared[0].deployed.as_str(), context.actor.clone());
+        let commit = match prepared.first() {
+            Some(stack) => stack.deployed.clone(),
+            None => self.deployed_commit()?,
+        };
+        let mut release = Release::new(commit.as_str(), context.actor.clone());
+        release.runtime = runtime.to_value();
         release.kind = ReleaseKind::Backup {
             run: self.run.id.clone(),
         };
@@ -70,7 +76,7 @@ impl Drive<'_> {
         }
         let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
         // What only some objects went back to is not what is deployed now.
-        let partial = !self.run.targets.is_empty();
+        let partial = !self.run.targets.is_empty() || self.run.stacks.is_empty();
         let from = self.run.stacks.first().map(|part| part.from_commit.clone());
         let commit = from.filter(|_| partial).unwrap_or_else(|| target.commit.to_string());
         let mut release = Release::new(commit, context.actor.clone());
@@ -127,6 +133,11 @@ impl Drive<'_> {
                 }
             };
             release.stacks.push(record);
+        }
+        if !self.run.steps.is_empty() {
+            let (runtime, unseen) = steps::capture(context);
+            release.runtime = runtime.to_value();
+            unseen.iter().for_each(|warning| context.observer.warning(warning));
         }
         context.catalogue().commit(&release)?;
         self.journal.append(Event::ResultTaken {

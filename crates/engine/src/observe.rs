@@ -43,6 +43,10 @@ impl Stage {
 pub trait Observer {
     fn stage(&self, stack: &str, stage: Stage);
     fn terraform(&self, stack: &str, event: &Event);
+    /// A step's line; it has no secret in it.
+    fn step(&self, step: &str, line: &str) {
+        let _ = (step, line);
+    }
     fn warning(&self, message: &str);
     /// What a step or a check says while one waits for it.
     fn line(&self, message: &str) {

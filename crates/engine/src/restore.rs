@@ -197,9 +197,10 @@ pub(crate) fn start(
             run: None,
             status: "planned",
             commit: version.commit.clone(),
-            digest: envelope::digest(&[&restore.envelope()]),
+            digest: envelope::digest(&[&restore.envelope()], &[]),
             seconds: started.elapsed().as_secs_f64(),
             stacks: Vec::new(),
+            steps: Vec::new(),
             backup: None,
             result: None,
             verification: None,
@@ -340,6 +341,7 @@ impl Drive<'_> {
             seconds: self.started.elapsed().as_secs_f64(),
             // None of their objects was touched.
             stacks: Vec::new(),
+            steps: Vec::new(),
             backup: self.run.backup.clone(),
             result: self.run.result.clone(),
             verification: None,
@@ -351,7 +353,7 @@ impl Drive<'_> {
         let context = self.context;
         let restore = look_in(context, stack, version, &self.run.id)?;
         let envelope = restore.envelope();
-        let digest = envelope::digest(&[&envelope]);
+        let digest = envelope::digest(&[&envelope], &[]);
         let approved = self.journal.approved(&stack.name) == Some(&envelope);
         let orphans = restore.report.orphans.len();
         self.journal.append(Event::Planned {

@@ -120,6 +120,9 @@ pub struct Run {
     /// The stacks that were asked for, by name; a resumed run works on these and no others.
     #[serde(default)]
     pub selected: Vec<String>,
+    /// The steps that were asked for, by name.
+    #[serde(default)]
+    pub steps: Vec<String>,
     pub stacks: Vec<StackTarget>,
     /// `-target` addresses.
     #[serde(default)]

@@ -179,7 +179,7 @@ impl Drive<'_> {
         if let Err(error) = open_denials(prepared) {
             return Ok(Some(error.message));
         }
-        match self.approve(gate, prepared, &digest_of(prepared), approver) {
+        match self.approve(gate, prepared, &[], &digest_of(prepared, &[]), approver) {
             Ok(()) => Ok(None),
             Err(error) if matches!(error.kind, Kind::Refused | Kind::AwaitingApproval) => Ok(Some(error.message)),
             Err(error) => Err(error),

@@ -10,6 +10,7 @@ use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
 use crate::live::Live;
 use crate::observe::Stage;
+use crate::steps;
 
 /// What a person adds to a snapshot.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +100,9 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
             release.dirty.join(", ")
         ));
     }
+    let (runtime, unseen) = steps::capture(context);
+    release.runtime = runtime.to_value();
+    warnings.extend(unseen);
     context.catalogue().commit(&release)?;
     Ok(Taken { release, warnings })
 }

@@ -102,6 +102,11 @@ impl Target {
         })
     }
 
+    /// The releases of it, the best first.
+    pub fn releases(&self) -> &[Release] {
+        &self.releases
+    }
+
     /// The release that holds this stack, if any does.
     pub fn release_of(&self, stack: &str) -> Option<(&Release, &StackRecord)> {
         self.releases

@@ -18,10 +18,7 @@ use jiff::Timestamp;
 /// As [`to`]; and where the run changed nothing.
 pub fn undo(context: &Context, run: Option<&str>, options: &Options, approver: &dyn Approver) -> Result<Outcome> {
     let runs = Runs::new(context.store.as_ref(), &context.project);
-    let run = match run {
-        Some(text) => runs.find(text)?.0,
-        None => last_to_undo(context, &runs)?,
-    };
+    let run = run_to_undo(context, run)?;
     if !Journal::open(context.store.as_ref(), &context.project, &run.id)?.has_effect() {
         return Err(EngineError::failed(format!(
             "run {} changed nothing: there is nothing to undo",
@@ -41,6 +38,18 @@ pub fn undo(context: &Context, run: Option<&str>, options: &Options, approver: &
         .map_err(|_| EngineError::failed(format!("{backup} is no release")))?;
     let target = Target::of_release(context, context.catalogue().get(&id)?)?;
     start(context, Purpose::Undo { run: run.id }, &target, options, approver)
+}
+
+/// The run that `undo` would take back.
+///
+/// # Errors
+/// There is no such run.
+pub fn run_to_undo(context: &Context, run: Option<&str>) -> Result<Run> {
+    let runs = Runs::new(context.store.as_ref(), &context.project);
+    match run {
+        Some(text) => Ok(runs.find(text)?.0),
+        None => last_to_undo(context, &runs),
+    }
 }
 
 /// The newest run that changed something, is no undo itself and was not undone yet: one `undo` after the other goes

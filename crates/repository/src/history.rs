@@ -29,6 +29,15 @@ impl Repository {
         }
     }
 
+    /// Whether one commit is a strict ancestor of another.
+    ///
+    /// # Errors
+    /// Git has one of them no more.
+    pub fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, RepositoryError> {
+        let (ancestor, of) = (self.commit(ancestor)?.id(), self.commit(of)?.id());
+        Ok(self.git.graph_descendant_of(of, ancestor)?)
+    }
+
     /// The way from one commit to another: back to the best common ancestor and forward from there.
     /// Each half keeps to first parents as long as they lead there, so that a merged branch is one step.
     ///

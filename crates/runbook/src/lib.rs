@@ -6,10 +6,12 @@ pub mod check;
 pub mod checks;
 mod order;
 pub mod outbound;
+mod part;
 pub mod process;
 mod settings;
 pub mod step;
 pub mod steps;
 
 pub use order::{Node, OrderError, order};
+pub use part::{Part, TERRAFORM};
 pub use settings::{Common, Made, Period, SettingsError, read};

@@ -15,6 +15,7 @@ use rollback_engine::error::{EngineError, Kind, Result};
 use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::Refusal;
 use rollback_engine::run::{Consent, Runs, Status};
+use rollback_engine::steps::PreparedStep;
 use rollback_engine::undo;
 use rollback_release::BlobId;
 
@@ -240,8 +241,8 @@ impl People<'_> {
         Ok(approval.map(|approval| approval.consent()).unwrap_or_default())
     }
 
-    fn keep(&self, prepared: &[Prepared]) -> std::result::Result<(), String> {
-        let plan = document::plan(prepared);
+    fn keep(&self, prepared: &[Prepared], steps: &[PreparedStep]) -> std::result::Result<(), String> {
+        let plan = document::plan(prepared, steps);
         let text = self.context.secrets.scrub(&plan.to_string());
         let blob: BlobId = self
             .service
@@ -255,8 +256,8 @@ impl People<'_> {
 }
 
 impl Approver for People<'_> {
-    fn show(&self, prepared: &[Prepared], _: &[Refusal]) {
-        if let Err(why) = self.keep(prepared) {
+    fn show(&self, prepared: &[Prepared], steps: &[PreparedStep], _: &[Refusal]) {
+        if let Err(why) = self.keep(prepared, steps) {
             tracing::error!(run = self.rollback.id, why, "the plan cannot be kept");
             *self.failed.borrow_mut() = Some(why);
         }
@@ -273,7 +274,7 @@ impl Approver for People<'_> {
         !self.rollback.dry_run
     }
 
-    fn approve(&self, _: &[Prepared], digest: &str) -> Answer {
+    fn approve(&self, _: &[Prepared], _: &[PreparedStep], digest: &str) -> Answer {
         // Nobody can have said yes to what nobody could see.
         if self.failed.borrow().is_some() {
             return Answer::Nobody;

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rollback_config::{Configuration, DiskTree, Manifest, load};
 use rollback_engine::document;
-use rollback_engine::drive;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::guard;
+use rollback_engine::planning;
 use rollback_engine::reconcile::{self, reconcile};
+use rollback_engine::steps::open_refusals;
 use rollback_engine::target::Target;
 use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Direction, Input, Knowledge, Step, compute};
@@ -15,7 +16,7 @@ use rollback_state::State;
 
 use crate::arguments::{Global, PlanArguments};
 use crate::output::Output;
-use crate::{plan_view, session};
+use crate::{plan_view, session, steps};
 
 /// Plans; nothing is changed. 2 with `--detailed-exitcode` where there is something to do.
 pub fn run(global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
@@ -31,14 +32,22 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
         .revision
         .as_deref()
         .ok_or_else(|| EngineError::usage("name a revision"))?;
-    let context = session::open(global, &arguments.variables, output)?;
+    let mut context = session::open(global, &arguments.variables, output)?;
+    steps::choose(
+        &mut context,
+        &arguments.steps,
+        !global.stacks.is_empty(),
+        !arguments.targets.is_empty(),
+    )?;
     let target = Target::resolve(&context, revision)?;
-    let prepared = drive::plan(&context, &target, &arguments.targets, arguments.offline)?;
+    let planned = planning::plan(&context, &target, &arguments.targets, arguments.offline)?;
     drop(context);
-    let refusals = guard::open_refusals(&prepared, &Default::default());
-    plan_view::print(output, &prepared, &refusals);
-    output.document(&document::plan(&prepared));
-    Ok(prepared.iter().any(|stack| !stack.reconciled.is_empty()))
+    let mut refusals = guard::open_refusals(&planned.stacks, &Default::default());
+    refusals.extend(open_refusals(&planned.steps, &Default::default()));
+    plan_view::print(output, &planned.stacks, &planned.steps, &refusals);
+    output.document(&document::plan(&planned.stacks, &planned.steps));
+    let goes = planned.steps.iter().any(|step| step.envelope().is_some());
+    Ok(goes || planned.stacks.iter().any(|stack| !stack.reconciled.is_empty()))
 }
 
 /// Two files, read side by side: no repository, no store, no terraform.

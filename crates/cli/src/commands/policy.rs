@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use rollback_config::project::{PolicySection, Project};
 use rollback_engine::context::SETTINGS;
-use rollback_engine::drive::{self, Options};
+use rollback_engine::drive::Options;
 use rollback_engine::error::{EngineError, Result};
+use rollback_engine::planning;
 use rollback_engine::policy::{self, Gate};
 use rollback_engine::run::Purpose;
 use rollback_engine::target::Target;
@@ -157,7 +158,7 @@ fn check(global: &Global, arguments: &PolicyCheckArguments, output: &Output) -> 
             reason: arguments.reason.clone(),
             ..Options::default()
         };
-        let prepared = drive::plan_with(&context, Purpose::To, &target, &options, false)?;
+        let prepared = planning::plan_with(&context, Purpose::To, &target, &options, false)?.stacks;
         prepared
             .into_iter()
             .filter_map(|stack| Some((stack.stack, stack.evaluation?)))
@@ -290,7 +291,7 @@ fn input(global: &Global, revision: &str, variables: &VariableArguments, output:
     let context = session::open(global, variables, output)?;
     let target = Target::resolve(&context, revision)?;
     let options = Options::default();
-    let documents = drive::policy_documents(&context, &target, &options)?;
+    let documents = planning::policy_documents(&context, &target, &options)?;
     drop(context);
     // It is a document whatever was asked for: that is what it is for.
     let output = Output::of_document(output);

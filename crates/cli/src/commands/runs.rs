@@ -105,6 +105,23 @@ pub fn describe(event: &Event) -> String {
         ),
         Event::BackupTaken { release } => format!("what was there is kept as release {release}"),
         Event::Planned { stack, summary, .. } => format!("{stack}: planned: {summary}"),
+        Event::StepPlanned { envelope } => format!(
+            "step {}: planned: {} change(s), {}",
+            envelope.step,
+            envelope.plan.changes.len(),
+            envelope.plan.reversibility.as_str()
+        ),
+        Event::StepIntended { step } => format!("step {step}: about to begin"),
+        Event::StepDone { step, milliseconds, .. } => {
+            format!(
+                "step {step}: done in {:.1} s",
+                std::time::Duration::from_millis(*milliseconds).as_secs_f64()
+            )
+        }
+        Event::StepFailed { step, why, untouched } => format!(
+            "step {step}: failed{}: {why}",
+            if *untouched { ", nothing changed" } else { "" }
+        ),
         Event::PolicyOverridden {
             stack,
             rule,

@@ -10,13 +10,14 @@ use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::{Guard, Refusal};
 use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::Consent;
+use rollback_engine::steps::PreparedStep;
 use rollback_engine::undo;
 use rollback_runbook::checks::Verification;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{ConsentArguments, Global, ResumeArguments, SkipArguments, ToArguments, UndoArguments};
 use crate::output::{Output, Tone};
-use crate::{plan_view, restore_view, session};
+use crate::{plan_view, restore_view, session, steps};
 
 /// Asks on the terminal, or says yes because the command line did.
 pub(super) struct Person<'o> {
@@ -29,15 +30,15 @@ pub(super) struct Person<'o> {
 }
 
 impl Approver for Person<'_> {
-    fn show(&self, prepared: &[Prepared], refusals: &[Refusal]) {
-        plan_view::print(self.output, prepared, refusals);
-        *self.shown.borrow_mut() = Some(document::plan(prepared));
+    fn show(&self, prepared: &[Prepared], steps: &[PreparedStep], refusals: &[Refusal]) {
+        plan_view::print(self.output, prepared, steps, refusals);
+        *self.shown.borrow_mut() = Some(document::plan(prepared, steps));
     }
 
     fn show_again(&self, prepared: &[Prepared], refusals: &[Refusal]) {
         self.output
             .line("\nNow that those which it reads are back, this is left to do:");
-        plan_view::print(self.output, prepared, refusals);
+        plan_view::print(self.output, prepared, &[], refusals);
     }
 
     fn show_restore(&self, report: &RestoreReport, _: &[Refusal]) {
@@ -71,10 +72,14 @@ impl Approver for Person<'_> {
         .is_some_and(|answer| answer == refusal.address)
     }
 
-    fn approve(&self, prepared: &[Prepared], digest: &str) -> Answer {
+    fn approve(&self, prepared: &[Prepared], steps: &[PreparedStep], digest: &str) -> Answer {
         let effects: usize = prepared.iter().map(|stack| stack.reconciled.items.len()).sum();
+        let and_steps = match steps.iter().filter(|step| step.envelope().is_some()).count() {
+            0 => String::new(),
+            count => format!(" and do {count} step(s)"),
+        };
         self.yes(&format!(
-            "\nApply this to {effects} object(s)? Plan {digest:.12}. Only `yes` is a yes:"
+            "\nApply this to {effects} object(s){and_steps}? Plan {digest:.12}. Only `yes` is a yes:"
         ))
     }
 }
@@ -140,6 +145,12 @@ pub fn consent(arguments: &ConsentArguments, reason: Option<&str>, skipping: &Sk
 /// `to`.
 pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
     let mut context = session::open(global, &arguments.variables, output)?;
+    steps::choose(
+        &mut context,
+        &arguments.steps,
+        !global.stacks.is_empty(),
+        !arguments.targets.is_empty(),
+    )?;
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
@@ -158,7 +169,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
 
 /// `undo`.
 pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
-    let mut context = session::open(global, &arguments.variables, output)?;
+    let mut context = session::open_to_undo(global, arguments.run.as_deref(), &arguments.variables, output)?;
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
@@ -234,7 +245,8 @@ fn tell_words(output: &Output, outcome: &Map<String, Value>) {
         output.line(&format!("Dry run: nothing was changed. Plan {digest:.12}."));
         return;
     };
-    if stacks.is_empty() {
+    let steps = list("steps");
+    if stacks.is_empty() && steps.is_empty() {
         output.toned(
             Tone::Good,
             &format!("Done: the state is the current one again (run {run})."),
@@ -260,6 +272,18 @@ fn tell_words(output: &Output, outcome: &Map<String, Value>) {
             stack["stack"].as_str().unwrap_or_default(),
             stack["effects"],
             seconds(stack.get("seconds"))
+        ));
+    }
+    for step in steps {
+        let when = match step["earlier"] == true {
+            true => ", before it was resumed",
+            false => "",
+        };
+        output.line(&format!(
+            "  {}: {} change(s) done in {:.1} s{when}",
+            step["step"].as_str().unwrap_or_default(),
+            step["changes"],
+            seconds(step.get("seconds"))
         ));
     }
     let verification = outcome.get("verification").cloned().unwrap_or_default();

@@ -3,5 +3,6 @@
 mod commands;
 mod http;
 mod postgres;
+mod postgres_server;
 mod repetition;
 mod support;

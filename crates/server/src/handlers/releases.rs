@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use rollback_engine::document::{self, describe_release};
-use rollback_engine::drive;
+use rollback_engine::planning;
 use rollback_engine::reconcile::Guard;
 use rollback_engine::snapshot;
 use rollback_engine::target::Target;
@@ -200,7 +200,7 @@ pub fn eligibility(call: &Call) -> Result<Response> {
     let context = chosen(call, &call.queries("stack")?, "GET /v1/eligibility")?;
     let scrub = |error| context.secrets.scrub_error(error);
     let target = Target::resolve(&context, &to).map_err(scrub)?;
-    let prepared = drive::plan(&context, &target, &[], true).map_err(scrub)?;
+    let prepared = planning::plan(&context, &target, &[], true).map_err(scrub)?.stacks;
     let items = || prepared.iter().flat_map(|stack| &stack.reconciled.items);
     let mut fates: BTreeMap<&str, usize> = BTreeMap::new();
     for item in items() {
@@ -225,7 +225,7 @@ pub fn eligibility(call: &Call) -> Result<Response> {
         .filter(|item| item.fate == Fate::Create)
         .map(|item| item.address.as_str())
         .collect();
-    let plan = document::plan(&prepared);
+    let plan = document::plan(&prepared, &[]);
     ok(&json!({
         "to": to,
         "commit": target.commit.as_str(),

@@ -1,0 +1,70 @@
+//! From the settings' `[[step]]` tables to what a run can do.
+
+use std::path::Path;
+
+use rollback_config::project::{Project, STEP_KINDS, nearest};
+use rollback_engine::context::{Context, Stack};
+use rollback_engine::error::{EngineError, Result};
+use rollback_engine::steps::check_order;
+use rollback_runbook::Part;
+
+use crate::arguments::StepArguments;
+
+/// Every configured step. `folder` is that of infra-rollback.toml.
+///
+/// # Errors
+/// A kind that is not known, settings that a kind cannot use, parts without an order.
+pub fn parts(settings: &Project, folder: &Path, stacks: &[Stack]) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for table in &settings.steps {
+        let made = rollback_runbook::steps::step(table, folder);
+        let Some(made) = made else {
+            if table.known {
+                continue;
+            }
+            let error = EngineError::usage(format!("{}: there is no step of kind `{}`", table.at, table.kind));
+            return Err(match nearest(&table.kind, STEP_KINDS.iter().copied()) {
+                Some(kind) => error.hint(format!("did you mean `{kind}`?")),
+                None => error.hint(format!("the kinds are: {}", STEP_KINDS.join(", "))),
+            });
+        };
+        let (common, step) = made.map_err(|error| {
+            let made = EngineError::usage(error.message);
+            match error.hint {
+                Some(hint) => made.hint(hint),
+                None => made,
+            }
+        })?;
+        parts.push(Part::new(&table.kind, common, step));
+    }
+    // What waits for a stack that was not chosen is no mistake.
+    let named = |part: &Part| part.after.iter().flatten().any(|name| settings.stack(name).is_some());
+    if stacks.len() == settings.stacks.len().max(1) || !parts.iter().any(named) {
+        check_order(&parts, stacks)?;
+    }
+    Ok(parts)
+}
+
+/// Leaves out the steps that the person does not want.
+///
+/// # Errors
+/// There is no step of that name.
+pub fn choose(context: &mut Context, arguments: &StepArguments, some_stacks: bool, some_objects: bool) -> Result<()> {
+    for name in &arguments.skip_step {
+        if !context.parts.iter().any(|part| part.name == *name) {
+            let known: Vec<&str> = context.parts.iter().map(|part| part.name.as_str()).collect();
+            return Err(
+                EngineError::usage(format!("there is no step {name}")).hint(match known.as_slice() {
+                    [] => "infra-rollback.toml has no [[step]]".to_owned(),
+                    known => format!("the steps are: {}", known.join(", ")),
+                }),
+            );
+        }
+    }
+    if some_stacks || some_objects {
+        // Who names stacks or objects means those and nothing beside them.
+        context.parts.clear();
+    }
+    context.parts.retain(|part| !arguments.skip_step.contains(&part.name));
+    Ok(())
+}

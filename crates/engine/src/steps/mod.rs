@@ -1,0 +1,16 @@
+//! What a run does beside Terraform: the configured steps, from what releases keep of them to their part in a run.
+
+mod capture;
+mod drive;
+mod order;
+mod prepare;
+mod record;
+
+pub use capture::{Kept, Runtime, look};
+pub use order::check as check_order;
+pub use prepare::{PreparedStep, Way, open_refusals, prepare};
+pub use record::{StepEnvelope, StepOutcome};
+
+pub(crate) use capture::capture;
+pub(crate) use drive::Done;
+pub(crate) use prepare::{Wanted, obstacles, wanted};

@@ -1,0 +1,210 @@
+//! What each step would do on the way to a target.
+
+use rollback_runbook::Part;
+use rollback_runbook::step::{Binding, Reversibility, StepError};
+
+use super::capture::Runtime;
+use super::record::StepEnvelope;
+use crate::context::Context;
+use crate::error::{EngineError, Result};
+use crate::reconcile::{Guard, Refusal};
+use crate::run::Consent;
+use crate::target::Target;
+
+/// A step, and where a release had it.
+#[derive(Clone)]
+pub struct Wanted {
+    pub part: Part,
+    /// None with the reason why it is left as it is.
+    pub target: Result<Binding, String>,
+}
+
+/// What a step does in a run.
+#[derive(Clone)]
+pub struct PreparedStep {
+    pub part: Part,
+    pub way: Way,
+}
+
+/// Where it goes.
+#[derive(Clone)]
+pub enum Way {
+    /// There is nothing to do.
+    There,
+    /// It is left as it is, and why.
+    Left(String),
+    Goes(Box<StepEnvelope>),
+}
+
+impl PreparedStep {
+    /// Why it is left as it is, where it is.
+    pub fn left(&self) -> Option<&str> {
+        match &self.way {
+            Way::Left(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn warning(&self) -> Option<String> {
+        let why = self.left()?;
+        Some(format!("step {} is left as it is: {why}", self.part.name))
+    }
+
+    /// What is approved, where there is something to do.
+    pub fn envelope(&self) -> Option<&StepEnvelope> {
+        match &self.way {
+            Way::Goes(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+}
+
+/// Where the target has each of the chosen steps.
+///
+/// # Errors
+/// A release's record cannot be read.
+pub(crate) fn wanted(context: &Context, target: &Target) -> Result<Vec<Wanted>> {
+    let mut all = Vec::new();
+    for part in &context.parts {
+        let mut found = Err("no release of the target knows where it was".to_owned());
+        for release in target.releases() {
+            let Some(kept) = Runtime::of(release)?.steps.remove(&part.name) else {
+                continue;
+            };
+            found = match (kept.binding, kept.error) {
+                _ if kept.kind != part.kind => Err(format!(
+                    "release {:.8} has it as a {} step, and it is a {} step now",
+                    release.id.as_str(),
+                    kept.kind,
+                    part.kind
+                )),
+                (Some(binding), _) => Ok(binding),
+                (None, why) => Err(format!(
+                    "it could not be seen when release {:.8} was made: {}",
+                    release.id.as_str(),
+                    why.unwrap_or_default()
+                )),
+            };
+            if found.is_ok() {
+                break;
+            }
+        }
+        all.push(Wanted {
+            part: part.clone(),
+            target: found,
+        });
+    }
+    Ok(all)
+}
+
+/// Looks at the chosen steps and plans their way, side by side. Also where each one is now, for the backup.
+///
+/// # Errors
+/// A step cannot be seen: then it is not known what to do.
+pub fn prepare(wanted: &[Wanted]) -> Result<(Vec<PreparedStep>, Runtime)> {
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let looking: Vec<_> = wanted.iter().map(|one| scope.spawn(|| prepare_one(one))).collect();
+        looking
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut prepared = Vec::new();
+    let mut runtime = Runtime::default();
+    for (one, found) in wanted.iter().zip(found) {
+        let part = &one.part;
+        let (now, way) = found
+            .map_err(|error| step_error(part, error).hint(format!("`--skip-step {}` goes on without it", part.name)))?;
+        let kept = super::Kept {
+            kind: part.kind.clone(),
+            binding: Some(now),
+            error: None,
+        };
+        runtime.steps.insert(part.name.clone(), kept);
+        prepared.push(PreparedStep {
+            part: part.clone(),
+            way,
+        });
+    }
+    Ok((prepared, runtime))
+}
+
+fn prepare_one(one: &Wanted) -> Result<(Binding, Way), StepError> {
+    let now = one.part.step.look()?;
+    let target = match &one.target {
+        Ok(target) => target,
+        Err(why) => return Ok((now, Way::Left(why.clone()))),
+    };
+    let way = match one.part.step.plan(&now, target)? {
+        None => Way::There,
+        Some(plan) => Way::Goes(Box::new(StepEnvelope {
+            step: one.part.name.clone(),
+            kind: one.part.kind.clone(),
+            from: now.to_string(),
+            to: target.to_string(),
+            plan,
+        })),
+    };
+    Ok((now, way))
+}
+
+/// A step's word as the engine's.
+pub(super) fn step_error(part: &Part, error: StepError) -> EngineError {
+    let made = EngineError::failed(format!("step {}: {}", part.name, error.message));
+    match error.hint {
+        Some(hint) => made.hint(hint),
+        None => made,
+    }
+}
+
+/// What stands in the way of a step stands in the way of the run.
+///
+/// # Errors
+/// Refused, with every obstacle.
+pub(crate) fn obstacles(steps: &[PreparedStep]) -> Result<()> {
+    let plans = |step: &PreparedStep| {
+        step.envelope()
+            .map(|envelope| envelope.plan.obstacles.clone())
+            .unwrap_or_default()
+    };
+    let lines: Vec<String> = steps
+        .iter()
+        .flat_map(|step| {
+            plans(step)
+                .into_iter()
+                .map(|why| format!("step {}: {why}", step.part.name))
+        })
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut error = EngineError::refused(format!("nothing was changed.\n  {}", lines.join("\n  ")));
+    for step in steps.iter().filter(|step| !plans(step).is_empty()) {
+        error = error.hint(format!("`--skip-step {}` goes on without it", step.part.name));
+    }
+    Err(error)
+}
+
+/// What needs an acceptance of its own and has none. A step is named by its name, which no address of an object can be.
+pub fn open_refusals(steps: &[PreparedStep], consent: &Consent) -> Vec<Refusal> {
+    steps
+        .iter()
+        .filter_map(PreparedStep::envelope)
+        .filter(|envelope| envelope.plan.reversibility != Reversibility::Lossless)
+        .filter(|envelope| !consent.data_loss.contains(&envelope.step))
+        .map(|envelope| Refusal {
+            guard: Guard::DataLoss,
+            address: envelope.step.clone(),
+            message: format!(
+                "the {} step is {}: {}",
+                envelope.kind,
+                envelope.plan.reversibility.as_str(),
+                envelope
+                    .plan
+                    .notes
+                    .first()
+                    .map_or("it cannot be taken back", String::as_str)
+            ),
+        })
+        .collect()
+}

@@ -1,0 +1,241 @@
+//! What is rolled back beside Terraform, in one run with it: steps in the settings, in releases, in plans and journals.
+
+use std::fs;
+
+use rollback_tests::{Release, World, data, scale, scenario};
+use serde_json::Value;
+
+use crate::crash::crash;
+
+/// A migration tool that keeps its list in a file outside of the repository, and a thing that has a value.
+const SETTINGS: &str = r#"
+[[stack]]
+name = "app"
+
+[[step]]
+name = "traffic"
+kind = "command"
+look = "cat $OUT/traffic"
+go = "echo \"$TARGET\" > $OUT/traffic; echo \"traffic $TARGET\" >> $OUT/order; echo \"to $TARGET\""
+environment = ["OUT"]
+
+[[step]]
+name = "migrations"
+kind = "migration"
+show = "cat $OUT/list"
+revert = "test ! -e $OUT/forbidden || exit 1; n=$(($(wc -l < $OUT/list) - 1)); head -n $n $OUT/list > $OUT/new; mv $OUT/new $OUT/list; echo revert >> $OUT/order"
+apply = "printf 'a\nb\nc\n' > $OUT/list; echo apply >> $OUT/order"
+environment = ["OUT"]
+"#;
+
+struct Story {
+    world: World,
+    first: Release,
+    second: Release,
+}
+
+fn be(world: &World, traffic: &str, migrations: &str) {
+    fs::write(world.out.join("traffic"), format!("{traffic}\n")).unwrap();
+    fs::write(world.out.join("list"), migrations).unwrap();
+}
+
+fn is(world: &World, traffic: &str, migrations: &str) {
+    assert_eq!(fs::read_to_string(world.out.join("traffic")).unwrap().trim(), traffic);
+    assert_eq!(fs::read_to_string(world.out.join("list")).unwrap(), migrations);
+}
+
+fn order(world: &World) -> Vec<String> {
+    let text = fs::read_to_string(world.out.join("order")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn release(world: &World, value: &str) -> Release {
+    let files = [("infra-rollback.toml", SETTINGS), ("main.tf", &data("letter", value))];
+    world.release(&files)
+}
+
+fn story(mut world: World) -> Story {
+    let out = world.out.to_string_lossy().into_owned();
+    world.set("OUT", &out);
+    be(&world, "blue", "a\n");
+    let first = release(&world, "one");
+    be(&world, "green", "a\nb\nc\n");
+    let second = release(&world, "two");
+    Story { world, first, second }
+}
+
+const YES: &[&str] = &["--auto-approve", "--accept-data-loss", "migrations"];
+
+fn to<'a>(commit: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut words = vec!["to", commit];
+    words.extend(more);
+    words
+}
+
+#[test]
+fn one_run_brings_everything_back_and_undo_goes_forward_again() {
+    scenario(|world| {
+        let Story { world, first, second } = story(world);
+        let ran = world.tool(&to(&first.commit, YES));
+        ran.exits(0).says("migration c").says("traffic");
+        world.is_at(&first);
+        is(&world, "blue", "a\n");
+        assert_eq!(
+            order(&world),
+            ["traffic blue", "revert", "revert"],
+            "traffic before the database"
+        );
+        let shown = world
+            .tool(&["runs", "show", &world.last_run(), "--json"])
+            .exits(0)
+            .json();
+        let events: Vec<&str> = shown["journal"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|entry| entry["event"].as_str())
+            .collect();
+        let place = |event: &str| events.iter().position(|found| *found == event).unwrap();
+        assert!(place("backup-taken") < place("step-intended"), "{events:?}");
+        assert!(
+            place("step-done") < place("stack-done"),
+            "what users feel comes before Terraform: {events:?}"
+        );
+
+        fs::remove_file(world.out.join("order")).unwrap();
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        world.is_at(&second);
+        is(&world, "green", "a\nb\nc\n");
+        assert_eq!(
+            order(&world),
+            ["apply", "traffic green"],
+            "forward it goes the other way round"
+        );
+    });
+}
+
+#[test]
+fn reverting_migrations_needs_a_yes_of_its_own() {
+    scenario(|world| {
+        let Story { world, first, second } = story(world);
+        world
+            .tool(&to(&first.commit, &["--auto-approve"]))
+            .exits(3)
+            .says("--accept-data-loss 'migrations'");
+        world.is_at(&second);
+        is(&world, "green", "a\nb\nc\n");
+        world
+            .tool(&to(&first.commit, &["--auto-approve", "--skip-step", "migrations"]))
+            .exits(0);
+        world.is_at(&first);
+        is(&world, "blue", "a\nb\nc\n");
+    });
+}
+
+#[test]
+fn the_plan_tells_it_to_people_and_machines() {
+    scenario(|world| {
+        let Story { world, first, .. } = story(world);
+        let plan = world.tool(&["plan", &first.commit, "--json"]).exits(0).json();
+        let step = |name: &str| {
+            let steps = plan["steps"].as_array().unwrap();
+            steps.iter().find(|step| step["name"] == name).unwrap().clone()
+        };
+        assert_eq!(step("traffic")["plan"]["changes"][0]["to"], "blue");
+        assert_eq!(step("migrations")["plan"]["reversibility"], "data-loss");
+        world
+            .tool(&["plan", &first.commit])
+            .exits(0)
+            .says("value: green -> blue");
+        is(&world, "green", "a\nb\nc\n");
+        assert!(order(&world).is_empty(), "a plan does nothing");
+        world
+            .tool(&["--stack", "app", "plan", &first.commit])
+            .exits(0)
+            .never_says("traffic");
+        world
+            .tool(&to(&first.commit, &["--skip-step", "trafic"]))
+            .exits(2)
+            .says("traffic, migrations");
+    });
+}
+
+#[test]
+fn what_a_release_did_not_see_is_left_as_it_is() {
+    scenario(|mut world| {
+        let out = world.out.to_string_lossy().into_owned();
+        world.set("OUT", &out);
+        let first = world.release_of(&data("letter", "one"));
+        // Nothing is there that could be seen: the snapshot is made all the same, and says so.
+        world.write(&[("infra-rollback.toml", SETTINGS), ("main.tf", &data("letter", "two"))]);
+        world.commit("two");
+        world.apply(&[]);
+        world.tool(&["snapshot"]).exits(0).says("traffic");
+        world.tool(&to(&first.commit, YES)).exits(1).says("--skip-step traffic");
+        be(&world, "green", "a\n");
+        world.tool(&to(&first.commit, YES)).exits(0).says("is left as it is");
+        world.is_at(&first);
+        is(&world, "green", "a\n");
+    });
+}
+
+#[test]
+fn a_step_that_fails_stops_the_run_and_resume_goes_on() {
+    scenario(|world| {
+        let Story { world, first, .. } = story(world);
+        world.put_out("forbidden");
+        world
+            .tool(&to(&first.commit, YES))
+            .exits(4)
+            .says("step migrations")
+            .says("resume");
+        is(&world, "blue", "a\nb\nc\n");
+        world.tool(&to(&first.commit, YES)).exits(5).says("stopped halfway");
+        world.remove_out("forbidden");
+        world
+            .tool(&["resume", "--auto-approve"])
+            .exits(0)
+            .says("before it was resumed");
+        world.is_at(&first);
+        is(&world, "blue", "a\n");
+        assert_eq!(
+            order(&world),
+            ["traffic blue", "revert", "revert"],
+            "nothing is done twice"
+        );
+    });
+}
+
+#[test]
+fn killed_at_any_entry_of_the_journal_it_ends_at_the_target() {
+    scenario(|world| {
+        let Story { world, first, .. } = story(world);
+        let whole = world.copy();
+        let mut whole = whole;
+        let out = whole.out.to_string_lossy().into_owned();
+        whole.set("OUT", &out);
+        whole.tool(&to(&first.commit, YES)).exits(0);
+        let journal = whole.journal(&whole.last_run());
+        let about_steps = |entry: &Value| entry["event"].as_str().unwrap().starts_with("step-");
+        let last = journal.iter().rposition(about_steps).unwrap();
+        let points = (1..=last + 2).flat_map(|sequence| ["before", "after"].map(|when| format!("{when}:{sequence}")));
+        // In the short form every second one; over several runs of it all are seen.
+        let step = if scale() > 1 { 1 } else { 2 };
+        for point in points.step_by(step) {
+            let mut world = world.copy();
+            let out = world.out.to_string_lossy().into_owned();
+            world.set("OUT", &out);
+            crash(&world, &to(&first.commit, YES), &point);
+            let mut resume = vec!["resume"];
+            resume.extend(YES);
+            let resumed = world.tool(&resume);
+            if resumed.code != 0 {
+                world.tool(&to(&first.commit, YES)).exits(0);
+            }
+            world.is_at(&first);
+            is(&world, "blue", "a\n");
+            let reverts = order(&world).iter().filter(|line| *line == "revert").count();
+            assert_eq!(reverts, 2, "{point}: nothing is reverted twice: {:?}", order(&world));
+        }
+    });
+}

@@ -1,0 +1,78 @@
+//! The AWS emulator at `AWS_ENDPOINT_URL`, spoken to by plain HTTP, which it takes without a valid signature: what a
+//! deploy does in a test, and what the tests see of it with their own eyes.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+/// Where it listens.
+#[derive(Clone)]
+pub struct Emulator {
+    /// `127.0.0.1:5000`
+    pub host: String,
+}
+
+impl Emulator {
+    /// `None` where no emulator runs (`INFRA_ROLLBACK_TESTS=offline`).
+    pub fn here() -> Option<Emulator> {
+        let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL") else {
+            eprintln!("skipped: AWS_ENDPOINT_URL names no emulator");
+            return None;
+        };
+        Some(Emulator {
+            host: endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// A call of a JSON service; `target` is what X-Amz-Target says.
+    ///
+    /// # Panics
+    /// It is refused.
+    #[track_caller]
+    pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
+        let headers = format!("X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.1\r\n");
+        let (status, answer) = self.call("POST", "/", service, &headers, body.to_string().as_bytes());
+        assert_eq!(status, 200, "{target}: {}", String::from_utf8_lossy(&answer));
+        serde_json::from_slice(&answer).unwrap_or_default()
+    }
+
+    /// A call of a query service, whose answer is XML. The parameters are written as they are.
+    ///
+    /// # Panics
+    /// It is refused.
+    #[track_caller]
+    pub fn query(&self, service: &str, parameters: &str) -> String {
+        let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
+        let (status, answer) = self.call("POST", "/", service, headers, parameters.as_bytes());
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(status, 200, "{parameters}: {answer}");
+        answer
+    }
+
+    /// Any call.
+    pub(crate) fn call(&self, method: &str, path: &str, service: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(&self.host).expect("the emulator listens");
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: \
+             {}\r\n{headers}\r\n",
+            self.host,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("the emulator listens");
+        stream.write_all(body).expect("the emulator listens");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the emulator answers");
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("an answer has a head");
+        let status = String::from_utf8_lossy(&answer[..end])
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("an answer has a status");
+        (status, answer.split_off(end + 4))
+    }
+}
