@@ -4,12 +4,14 @@
 #![allow(clippy::print_stderr)]
 
 mod backends;
+mod bakes;
 mod checks;
 mod client;
 mod commands;
 mod configurations;
 mod crash;
 mod damage;
+mod drills;
 mod guards;
 mod imports;
 mod infrastructure;
@@ -17,6 +19,7 @@ mod keys;
 mod kill;
 mod leases;
 mod locks;
+mod notices;
 mod poison;
 mod policy;
 mod records;

@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand};
 
 mod incident;
 
-pub use incident::{SkipArguments, VerifyArguments};
+pub use incident::{
+    BakeArguments, BakeCommand, DrillArguments, OnFailure, ReportArguments, ReportFormat, SkipArguments,
+    VerifyArguments,
+};
 
 /// Get production back: snapshots Terraform stacks per release and rolls them back, object by object.
 #[derive(Debug, Parser)]
@@ -98,6 +101,12 @@ pub enum Command {
     Import(ImportCommand),
     /// Ask the checks of infra-rollback.toml whether all is well; 3 where it is not
     Verify(VerifyArguments),
+    /// Rehearse the way back to a release, without effects: reachable, at a price, or not (3)
+    Drill(DrillArguments),
+    /// Watch the checks after a deploy, and roll back when they fail; goes on where it was killed
+    Bake(BakeArguments),
+    /// The record of a run: what happened, who decided, what was lost, what the checks said, what is left to do
+    Report(ReportArguments),
     /// Can this forward plan be rolled back? For CI, before the deploy
     Check(CheckArguments),
     /// The policy that judges rollbacks: test it, ask it, look at it

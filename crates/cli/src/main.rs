@@ -123,6 +123,9 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
             ImportCommand::Git(own) => commands::import::git(global, own, output).map(done),
         },
         Command::Verify(own) => commands::verify::run(global, own, output),
+        Command::Drill(own) => commands::drill::run(global, own, output),
+        Command::Bake(own) => commands::bake::run(global, own, output),
+        Command::Report(own) => commands::report::run(global, own, output).map(done),
         Command::Check(own) => commands::check::run(own, output),
         Command::Policy(own) => commands::policy::run(global, own, output),
         Command::Locks(own) => match &own.command {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rollback_engine::context::{Context, Given, Located, Locking, Place};
+use rollback_engine::context::{Context, Given, Located, Locking, Notices, Place};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::Observer;
 use rollback_engine::secrets::Secrets;
@@ -65,6 +65,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         &located.root.join(&located.settings_dir),
         &located.stacks,
     )?;
+    let notices = notices(&located)?;
     let terraform =
         Terraform::discover(located.settings.terraform.binary.as_deref()).map_err(rollback_engine::terraform_error)?;
     Ok(Context {
@@ -80,6 +81,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         stacks: located.stacks,
         checks,
         parts,
+        notices,
         actor: asking.actor,
         command: asking.command,
         given: asking.given,
@@ -97,6 +99,25 @@ pub fn checks(located: &Located) -> Result<Vec<NamedCheck>> {
         &folder,
         |_| None,
     )?)
+}
+
+/// Who is told of runs, and in which words.
+fn notices(located: &Located) -> Result<Notices> {
+    let folder = located.root.join(&located.settings_dir);
+    let channels = rollback_runbook::notify::channels(&located.settings.notifications, &folder, |_| None)?;
+    Ok(Notices {
+        channels: Arc::new(channels),
+        template: template(located, located.settings.incident.message_template.as_deref())?,
+    })
+}
+
+/// A template of the project's own.
+pub fn template(located: &Located, file: Option<&str>) -> Result<Option<String>> {
+    let Some(file) = file else { return Ok(None) };
+    let path = located.root.join(&located.settings_dir).join(file);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| EngineError::usage(format!("{} cannot be read: {error}", path.display())))?;
+    Ok(Some(text))
 }
 
 /// What is known of resource types, the project's own files included.

@@ -1,5 +1,6 @@
 //! `infra-rollback.toml`: which stacks a project has, and how they are rolled back.
 
+pub use incident::{ContactSection, IncidentSection, PostMortemSection};
 pub use policy::{FreezeSection, KnownBadSection, PolicySection};
 
 use crate::error::Location;
@@ -17,6 +18,9 @@ pub struct Project {
     pub steps: Vec<StepTable>,
     /// `[[check]]`, in order.
     pub checks: Vec<StepTable>,
+    /// `[[notify]]`, in order.
+    pub notifications: Vec<StepTable>,
+    pub incident: IncidentSection,
 }
 
 /// `[store]`
@@ -62,12 +66,12 @@ pub struct KnowledgeSection {
     pub files: Vec<String>,
 }
 
-/// `[[step]]` or `[[check]]`
+/// `[[step]]`, `[[check]]` or `[[notify]]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepTable {
     pub name: Option<String>,
     pub kind: String,
-    /// Whether this version knows the kind ([`STEP_KINDS`], [`CHECK_KINDS`]).
+    /// Whether this version knows the kind ([`STEP_KINDS`], [`CHECK_KINDS`], [`NOTIFY_KINDS`]).
     pub known: bool,
     /// The whole table as written.
     pub table: toml::Table,
@@ -90,6 +94,9 @@ pub const STEP_KINDS: &[&str] = &[
 
 /// Kinds of `[[check]]` that are known.
 pub const CHECK_KINDS: &[&str] = &["command", "endpoints", "http", "logs", "metrics", "postgres"];
+
+/// Kinds of `[[notify]]` that are known.
+pub const NOTIFY_KINDS: &[&str] = &["command", "slack", "smtp", "sns", "webhook"];
 
 /// Why infra-rollback.toml cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -272,6 +279,7 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<S
         .map(|(_, candidate)| candidate.to_owned())
 }
 
+mod incident;
 mod policy;
 mod read;
 

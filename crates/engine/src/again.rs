@@ -82,6 +82,7 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         started: Instant::now(),
         approval: None,
         folder: None,
+        updates: None,
     };
     drive.journal.append(Event::Resumed {
         actor: context.actor.clone(),
@@ -242,6 +243,7 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
         started: Instant::now(),
         approval: None,
         folder: None,
+        updates: None,
     };
     drive.record_vouching()?;
     drive.recover_all()?;

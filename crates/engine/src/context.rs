@@ -13,6 +13,7 @@ use rollback_runbook::checks::NamedCheck;
 use rollback_terraform::{Storages, Terraform};
 
 use crate::error::{EngineError, Result};
+pub use crate::notifying::Notices;
 use crate::observe::Observer;
 use crate::roots;
 use crate::secrets::Secrets;
@@ -72,6 +73,8 @@ pub struct Context {
     pub checks: Arc<Vec<NamedCheck>>,
     /// The chosen steps of the settings.
     pub parts: Vec<Part>,
+    /// Who is told of runs.
+    pub notices: Notices,
     pub actor: String,
     /// The command line, for the record.
     pub command: String,

@@ -17,6 +17,7 @@ use crate::error::{EngineError, Kind, Result};
 use crate::guard::{lock_for, nobody_applies, nobody_stopped_halfway, open_refusals, refused};
 use crate::journal::{Attempt, Event, Journal};
 use crate::lock::Locks;
+use crate::notifying::Updates;
 use crate::planning::{Planned, beside_steps, plan_with, prepare_all};
 use crate::policy::{self, Gate, Phase, check_reason, open_denials};
 use crate::prepare::Prepared;
@@ -144,6 +145,8 @@ pub(crate) struct Drive<'c> {
     pub(crate) approval: Option<Sufficient>,
     /// The private folder of this attempt, below the run's.
     pub(crate) folder: Option<PathBuf>,
+    /// Tells people now and then that it goes on.
+    pub(crate) updates: Option<Updates>,
 }
 
 pub(crate) fn start(
@@ -226,6 +229,7 @@ pub(crate) fn begin<'c>(
         started,
         approval: None,
         folder: None,
+        updates: None,
     };
     drive.journal.append(Event::Started {
         command: context.command.clone(),
@@ -362,6 +366,7 @@ impl Drive<'_> {
         self.record_before(asked)?;
         self.back_up(&prepared, &runtime)?;
         gate.judge_again(self.context, &prepared, &self.moment(Phase::Apply)?)?;
+        self.announce_start()?;
         self.begin_applying()?;
         let forward = self.is_forward(target, &prepared)?;
         let Done {
@@ -547,6 +552,10 @@ impl Drive<'_> {
             self.run.ended_at = Some(Timestamp::now());
         }
         self.save()?;
+        if let Err(error) = self.announce_end() {
+            // The run is what it is: who could not be told does not change it.
+            self.context.observer.warning(&error.message);
+        }
         if status == Status::Completed
             && let Purpose::Undo { run } = &self.run.purpose
         {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rollback_release::{Store, all_entries, keys};
 use rollback_runbook::checks::Verification;
+use rollback_runbook::notify::Phase;
 use rollback_terraform::{ChildRecord, LockInfo};
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +158,19 @@ pub enum Event {
     ChecksSkipped {
         by: String,
         reason: String,
+    },
+    /// Somebody is about to be told of the run.
+    NotificationIntended {
+        channel: String,
+        phase: Phase,
+        /// The run's status as it is told.
+        status: String,
+    },
+    /// They were, or it failed, which stops nothing.
+    Notified {
+        channel: String,
+        phase: Phase,
+        error: Option<String>,
     },
     Stopped {
         why: String,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rollback_runbook::SettingsError;
-use rollback_runbook::checks::{Asked, NamedCheck, Verification, verify};
+use rollback_runbook::checks::{Asked, NamedCheck, Verification, ask_once, verify};
 use rollback_runbook::step::{Progress, Silent};
 use serde::Serialize;
 use uuid::Uuid;
@@ -42,9 +42,7 @@ impl Drive<'_> {
             return None;
         }
         let checks = Arc::clone(&self.context.checks);
-        Some(std::thread::spawn(move || {
-            verify(&checks, Timestamp::now(), Duration::ZERO, &Silent)
-        }))
+        Some(std::thread::spawn(move || ask_once(&checks, Timestamp::now(), &Silent)))
     }
 
     /// Puts on record what [`Drive::begin_asking`] has found.
@@ -64,7 +62,7 @@ impl Drive<'_> {
             return Ok(None);
         }
         let ended = self.journal.entries().iter().rev();
-        let mut ended = ended.filter(|entry| matches!(entry.event, Event::StackDone { .. }));
+        let mut ended = ended.filter(|entry| matches!(entry.event, Event::StackDone { .. } | Event::StepDone { .. }));
         let since = ended.next().map_or_else(Timestamp::now, |entry| entry.at);
         self.context.observer.stage("checks", Stage::Checking);
         let verification = ask(self.context, since, PATIENCE);
@@ -171,7 +169,7 @@ impl Progress for Lines {
     }
 }
 
-fn scrubbed(context: &Context, verification: Verification) -> Verification {
+pub(crate) fn scrubbed(context: &Context, verification: Verification) -> Verification {
     let scrub = |text: String| context.secrets.scrub(&text);
     Verification {
         checks: verification

@@ -18,6 +18,8 @@
 //! | `projects/<project>/lock-releases/<uuid v7>` | who took a lock away from somebody, and why |
 //! | `projects/<project>/rollbacks/<uuid v7>` | a rollback as it was asked for over HTTP; its run has the same id |
 //! | `projects/<project>/idempotency/<sha256>` | which rollback an Idempotency-Key began |
+//! | `projects/<project>/drills/<uuid v7>` | the last rehearsal of the way back to a release |
+//! | `projects/<project>/bake` | the watch over the last deploy |
 //! | `upkeep/removals/<uuid v7>` | blobs that a collection of garbage removes, or has removed a short while ago |
 
 use crate::{ReleaseId, StoreError};
@@ -207,6 +209,16 @@ pub fn tokens(project: &str) -> String {
 
 pub fn token(project: &str, id: &str) -> String {
     format!("{}{}", tokens(project), segment(id))
+}
+
+/// The last rehearsal of the way back to a release.
+pub fn drill(project: &str, release: &str) -> String {
+    in_project(project, &format!("drills/{}", segment(release)))
+}
+
+/// The watch over the last deploy.
+pub fn bake(project: &str) -> String {
+    in_project(project, "bake")
 }
 
 /// The fencing counter of a stack.

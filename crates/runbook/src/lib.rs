@@ -4,6 +4,8 @@
 
 pub mod check;
 pub mod checks;
+pub mod invitation;
+pub mod notify;
 mod order;
 pub mod outbound;
 mod part;
@@ -11,6 +13,7 @@ pub mod process;
 mod settings;
 pub mod step;
 pub mod steps;
+pub mod templates;
 
 pub use order::{Node, OrderError, order};
 pub use part::{Part, TERRAFORM};

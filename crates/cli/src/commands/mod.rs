@@ -1,10 +1,12 @@
 //! One file per subcommand.
 
 pub mod audit;
+pub mod bake;
 pub mod check;
 pub mod demo;
 pub mod diff;
 pub mod doctor;
+pub mod drill;
 pub mod help;
 pub mod import;
 pub mod init;
@@ -12,6 +14,7 @@ pub mod locks;
 pub mod plan;
 pub mod policy;
 pub mod releases;
+pub mod report;
 pub mod runs;
 pub mod serve;
 pub mod snapshot;

@@ -1,6 +1,8 @@
 //! `releases` and `show`.
 
+use rollback_engine::context::Context;
 use rollback_engine::document::{describe_release, describe_summary};
+use rollback_engine::drill;
 use rollback_engine::error::Result;
 use rollback_release::{Import, Mark, ReleaseKind, Verdict};
 use serde_json::{Value, json};
@@ -28,13 +30,22 @@ pub fn list(global: &Global, arguments: &ReleasesArguments, output: &Output) -> 
         .items
         .iter()
         .map(|release| with_mark(describe_summary(release), marks.get(&release.id)))
-        .collect();
+        .map(|release| with_drill(&context, release))
+        .collect::<Result<_>>()?;
     print_list(output, &documents);
     output.document(&json!({
         "releases": documents,
         "unreadable": listing.unreadable.iter().map(|one| json!({ "release": one.release, "reason": one.reason })).collect::<Vec<_>>(),
     }));
     Ok(())
+}
+
+/// With the last rehearsal of the way back to it.
+fn with_drill(context: &Context, mut release: Value) -> Result<Value> {
+    let id = text(&release, "id").to_owned();
+    let last = drill::last(context.store.as_ref(), &context.project, &id)?;
+    release["drill"] = json!(last.map(|last| json!({ "reach": last.reach, "at": last.at, "by": last.by })));
+    Ok(release)
 }
 
 /// Releases, as [`describe_summary`] describes them, as a table.

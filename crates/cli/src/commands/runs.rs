@@ -1,10 +1,13 @@
 //! `runs`, `runs show` and `abort`.
 
+use jiff::Timestamp;
 use rollback_engine::again;
 use rollback_engine::context::Locking;
 use rollback_engine::error::Result;
-use rollback_engine::journal::{Attempt, CheckMoment, Entry, Event, Journal};
+use rollback_engine::journal::{Entry, Journal};
+use rollback_engine::report::{Item, Sources, report};
 use rollback_engine::run::{Purpose, Run, Runs};
+use rollback_engine::words;
 use serde_json::json;
 
 use crate::arguments::{Global, VariableArguments};
@@ -61,12 +64,19 @@ pub fn show(global: &Global, id: &str, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let (run, _) = Runs::new(context.store.as_ref(), &context.project).find(id)?;
     let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
-    print_one(output, &run, journal.entries());
+    let report = report(&Sources {
+        run: &run,
+        journal: journal.entries(),
+        incident: &context.settings.incident,
+        notifies: !context.notices.channels.is_empty(),
+        now: Timestamp::now(),
+    });
+    print_one(output, &run, journal.entries(), &report.checklist);
     Ok(())
 }
 
-/// A run with its journal, or the document.
-pub fn print_one(output: &Output, run: &Run, journal: &[Entry]) {
+/// A run with its journal and the runbook's checklist, where that is known, or the document.
+pub fn print_one(output: &Output, run: &Run, journal: &[Entry], checklist: &[Item]) {
     output.heading(&format!("run {}: {} ({})", run.id, purpose(run), run.status.as_str()));
     output.line(&format!("  commit   {}", run.commit));
     output.line(&format!("  by       {}", run.actor));
@@ -82,108 +92,18 @@ pub fn print_one(output: &Output, run: &Run, journal: &[Entry]) {
         output.toned(Tone::Warning, &format!("  accepted {accepted}"));
     }
     output.line("");
+    for item in checklist {
+        let sign = if item.done { "x" } else { " " };
+        let note = item.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+        output.line(&format!("  [{sign}] {}{note}", item.item));
+    }
+    if !checklist.is_empty() {
+        output.line("");
+    }
     for entry in journal {
-        output.line(&format!("  {:.3}  {}", entry.at, describe(&entry.event)));
+        output.line(&format!("  {:.3}  {}", entry.at, words::describe(&entry.event)));
     }
-    output.document(&json!({ "run": run, "journal": journal }));
-}
-
-/// An event in a few words.
-pub fn describe(event: &Event) -> String {
-    match event {
-        Event::Started { command, attempt } => format!("started: {command}{}", place(attempt)),
-        Event::Resumed { actor, attempt } => format!("resumed by {actor}{}", place(attempt)),
-        Event::HolderDeclaredDead { by, reason } => format!("{by} vouches that the former process is dead: {reason}"),
-        Event::LockReleased {
-            stack,
-            by,
-            reason,
-            forced,
-        } => format!(
-            "{stack}: the lock was taken away by {by}{}: {reason}",
-            if *forced { ", by force" } else { "" }
-        ),
-        Event::BackupTaken { release } => format!("what was there is kept as release {release}"),
-        Event::Planned { stack, summary, .. } => format!("{stack}: planned: {summary}"),
-        Event::StepPlanned { envelope } => format!(
-            "step {}: planned: {} change(s), {}",
-            envelope.step,
-            envelope.plan.changes.len(),
-            envelope.plan.reversibility.as_str()
-        ),
-        Event::StepIntended { step } => format!("step {step}: about to begin"),
-        Event::StepDone { step, milliseconds, .. } => {
-            format!(
-                "step {step}: done in {:.1} s",
-                std::time::Duration::from_millis(*milliseconds).as_secs_f64()
-            )
-        }
-        Event::StepFailed { step, why, untouched } => format!(
-            "step {step}: failed{}: {why}",
-            if *untouched { ", nothing changed" } else { "" }
-        ),
-        Event::PolicyOverridden {
-            stack,
-            rule,
-            by,
-            reason,
-        } => {
-            format!("{stack}: {by} overrode {rule}: {reason}")
-        }
-        Event::Approved { digest, by, how } => format!("plan {digest:.12} approved by {by} ({how})"),
-        Event::StateLockIntended { stack, lock } => format!("{stack}: about to lock the state ({})", lock.id),
-        Event::StateUnlocked { stack, .. } => format!("{stack}: the state's lock is given back"),
-        Event::StateWriteIntended { stack, .. } => format!("{stack}: about to write the state"),
-        Event::StateWritten { stack } => format!("{stack}: state written"),
-        Event::ApplyIntended { stack, .. } => format!("{stack}: about to apply"),
-        Event::ApplyStarted { stack, child } => format!("{stack}: terraform started (process {})", child.pid),
-        Event::Applied {
-            stack,
-            succeeded,
-            summary,
-            ..
-        } => {
-            format!(
-                "{stack}: terraform {}: {summary}",
-                if *succeeded { "succeeded" } else { "failed" }
-            )
-        }
-        Event::TakenBack { stack } => format!("{stack}: terraform touched nothing, the state is as before"),
-        Event::ErroredStateRecovered { stack, .. } => {
-            format!("{stack}: a state that terraform could not store is stored")
-        }
-        Event::Verified { stack, changes_left } => format!("{stack}: verified, {changes_left} change(s) left"),
-        Event::StackDone { stack } => format!("{stack}: done"),
-        Event::Reopened { stack } => format!("{stack}: what it reads of other stacks has changed, once more"),
-        Event::ResultTaken { release } => format!("what came out is kept as release {release}"),
-        Event::Checked { moment, verification } => {
-            let when = match moment {
-                CheckMoment::Before => "before",
-                CheckMoment::After => "after",
-            };
-            match verification.failed().as_slice() {
-                [] => format!("checks {when}: all {} pass", verification.checks.len()),
-                failed => format!("checks {when}: these do not pass: {}", failed.join(", ")),
-            }
-        }
-        Event::ChecksSkipped { by, reason } => format!("checks are skipped by {by}: {reason}"),
-        Event::Stopped { why } => format!("stopped: {why}"),
-        Event::Aborted { by } => format!("given up by {by}"),
-        Event::Finished { status } => format!("finished: {status}"),
-    }
-}
-
-/// Where an attempt ran, and the fences that it was given.
-fn place(attempt: &Attempt) -> String {
-    let Some(machine) = &attempt.machine else {
-        return String::new();
-    };
-    let fences: Vec<String> = attempt
-        .fences
-        .iter()
-        .map(|(stack, number)| format!("{stack} {number}"))
-        .collect();
-    format!(" (on {}, fences: {})", machine.host, fences.join(", "))
+    output.document(&json!({ "run": run, "journal": journal, "checklist": checklist }));
 }
 
 /// Gives a run up.

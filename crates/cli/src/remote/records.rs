@@ -1,10 +1,13 @@
 //! Releases, runs and locks, as the service lists them.
 
+use jiff::Timestamp;
 use rollback_client::segment;
+use rollback_config::project::IncidentSection;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::holder::Holder;
 use rollback_engine::journal::Entry;
 use rollback_engine::lease::Life;
+use rollback_engine::report::{Sources, report};
 use rollback_engine::run::Run;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -65,7 +68,15 @@ pub fn run(connection: &Connection, text: &str, output: &Output) -> Result<()> {
     }
     let found = find_run(connection, text)?;
     let shown: Shown = connection.server.get(format!("/v1/runs/{}", segment(&found.id)))?;
-    commands::runs::print_one(output, &shown.run, &shown.journal);
+    let report = report(&Sources {
+        run: &shown.run,
+        journal: &shown.journal,
+        // The service's own settings are not known here.
+        incident: &IncidentSection::default(),
+        notifies: true,
+        now: Timestamp::now(),
+    });
+    commands::runs::print_one(output, &shown.run, &shown.journal, &report.checklist);
     Ok(())
 }
 

@@ -307,7 +307,7 @@ fn follow(connection: &Connection, id: &str, last: &mut u64, output: &Output) ->
             output.note(Tone::Faint, &format!("run {id}"));
         }
         if let Ok(entry) = serde_json::from_str::<Entry>(&event.data) {
-            let text = format!("  {:.0}  {}", entry.at, commands::runs::describe(&entry.event));
+            let text = format!("  {:.0}  {}", entry.at, rollback_engine::words::describe(&entry.event));
             output.note(Tone::Faint, &text);
         }
     })

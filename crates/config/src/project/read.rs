@@ -1,8 +1,8 @@
 //! From TOML with places to the project's settings.
 
 use super::{
-    CHECK_KINDS, KnowledgeSection, Project, ProjectError, STEP_KINDS, StackSection, StepTable, StoreSection,
-    TerraformSection, is_name_character, nearest,
+    CHECK_KINDS, KnowledgeSection, NOTIFY_KINDS, Project, ProjectError, STEP_KINDS, StackSection, StepTable,
+    StoreSection, TerraformSection, is_name_character, nearest,
 };
 use crate::error::Location;
 use crate::model::Syntax;
@@ -28,7 +28,17 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
         table: document.get_ref(),
         place,
     };
-    top.only(&["store", "stack", "step", "check", "terraform", "policy", "knowledge"])?;
+    top.only(&[
+        "store",
+        "stack",
+        "step",
+        "check",
+        "notify",
+        "incident",
+        "terraform",
+        "policy",
+        "knowledge",
+    ])?;
 
     let mut project = Project::default();
     if let Some(store) = top.table("store")? {
@@ -60,8 +70,12 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
             files: knowledge.strings("files")?,
         };
     }
+    if let Some(incident) = top.table("incident")? {
+        project.incident = super::incident::read(&incident)?;
+    }
     project.steps = steps(&top, "step", STEP_KINDS, &raw)?;
     project.checks = steps(&top, "check", CHECK_KINDS, &raw)?;
+    project.notifications = steps(&top, "notify", NOTIFY_KINDS, &raw)?;
     Ok(project)
 }
 
@@ -243,6 +257,19 @@ impl<'t, 'i> Section<'t, 'i> {
             Some(text) => Ok(Some(text.to_owned())),
             None => Err(self.wrong(key, value, "a text")),
         }
+    }
+
+    /// A length of time, as it is written.
+    pub(super) fn period(&self, key: &str) -> Result<Option<String>, ProjectError> {
+        let text = self.string(key)?;
+        if let (Some(text), Some(value)) = (&text, self.get(key))
+            && !text
+                .parse::<jiff::SignedDuration>()
+                .is_ok_and(|period| period.is_positive())
+        {
+            return Err(self.wrong(key, value, "a length of time, such as \"30m\""));
+        }
+        Ok(text)
     }
 
     pub(super) fn required(&self, key: &str) -> Result<String, ProjectError> {

@@ -18,7 +18,8 @@ use rollback_config::project::{CHECK_KINDS, StepTable, nearest};
 use crate::check::Check;
 use crate::settings::{Common, Made, Period, SettingsError};
 
-pub use runner::{Asked, Verification, verify};
+pub(crate) use request::parse as parse_url;
+pub use runner::{Asked, Verification, ask_once, verify};
 
 /// A check with its name, and how often it is asked.
 pub struct NamedCheck {

@@ -191,7 +191,7 @@ impl Probe {
 
 /// # Errors
 /// In words, without the URL's secrets.
-pub(super) fn parse(text: &str) -> Result<Url, String> {
+pub(crate) fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("the URL cannot be read: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(format!("{} is no URL of HTTP", shown(&url)));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::NamedCheck;
+use super::{NamedCheck, Repetition};
 use crate::check::Verdict;
 use crate::step::{Progress, StepError};
 
@@ -50,11 +50,35 @@ impl Verification {
 /// Asks all checks about what happens `since`. Where a check's own settings say nothing, `patience` is for how long it is
 /// asked until it passes; zero asks once.
 pub fn verify(checks: &[NamedCheck], since: Timestamp, patience: Duration, progress: &dyn Progress) -> Verification {
+    ask_all(checks, since, progress, |repetition| Repetition {
+        within: repetition.within.or(Some(patience)),
+        ..repetition
+    })
+}
+
+/// Asks all checks once, whatever their settings say: what it is like at this moment.
+pub fn ask_once(checks: &[NamedCheck], since: Timestamp, progress: &dyn Progress) -> Verification {
+    ask_all(checks, since, progress, |repetition| Repetition {
+        within: None,
+        times: 1,
+        ..repetition
+    })
+}
+
+fn ask_all(
+    checks: &[NamedCheck],
+    since: Timestamp,
+    progress: &dyn Progress,
+    repetition: impl Fn(Repetition) -> Repetition,
+) -> Verification {
     let started_at = Timestamp::now();
     let asked: Vec<Asked> = std::thread::scope(|scope| {
         let threads: Vec<_> = checks
             .iter()
-            .map(|check| scope.spawn(move || repeat(check, since, patience, progress)))
+            .map(|check| {
+                let repetition = repetition(check.repetition);
+                scope.spawn(move || repeat(check, since, repetition, progress))
+            })
             .collect();
         threads
             .into_iter()
@@ -69,9 +93,8 @@ pub fn verify(checks: &[NamedCheck], since: Timestamp, patience: Duration, progr
     }
 }
 
-fn repeat(check: &NamedCheck, since: Timestamp, patience: Duration, progress: &dyn Progress) -> Asked {
-    let repetition = &check.repetition;
-    let patience = repetition.within.unwrap_or(patience);
+fn repeat(check: &NamedCheck, since: Timestamp, repetition: Repetition, progress: &dyn Progress) -> Asked {
+    let patience = repetition.within.unwrap_or(Duration::ZERO);
     let begun = Instant::now();
     let mut times = 0;
     let mut in_a_row = 0;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod http;
+mod notify;
 mod postgres;
 mod postgres_server;
 mod repetition;

@@ -1,0 +1,456 @@
+//! Watching a deploy for a while, and going back by itself where the checks fail. The record of it lies in the store, so that
+//! whoever watches may be killed and another go on, and people can hold or extend it meanwhile.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rollback_release::{Created, Replaced, Version, keys};
+use rollback_runbook::checks::{Verification, ask_once};
+use rollback_runbook::step::Silent;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::again;
+use crate::context::Context;
+use crate::drill;
+use crate::drive::{self, Approver, Options, Outcome};
+use crate::error::{EngineError, Kind, Result};
+use crate::lock::to_bytes;
+use crate::run::{Consent, Runs, Status};
+use crate::target::Target;
+use crate::verification::scrubbed;
+
+/// The longest that one watches: CloudFormation's monitoring time of rollback triggers ends at 180 minutes, too.
+pub const LONGEST: Duration = Duration::from_secs(180 * 60);
+
+/// What to watch for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub window: Duration,
+    pub every: Duration,
+    /// So many looks in a row have to fail.
+    pub times: u32,
+    /// What failed before it began, and what is not much slower than then, does not count.
+    pub compare: bool,
+    /// Where to go back to: the release before where nothing is said. `None`: nothing is rolled back.
+    pub rollback: Option<Option<String>>,
+}
+
+/// A bake, as it is kept. There is one at a time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bake {
+    pub id: String,
+    pub started_at: Timestamp,
+    pub ends_at: Timestamp,
+    pub every_seconds: u64,
+    pub times: u32,
+    pub by: String,
+    /// The release that it goes back to.
+    pub target: Option<String>,
+    pub status: Watch,
+    /// Why it neither ends nor rolls back.
+    pub held: Option<Decision>,
+    pub looks: u32,
+    pub failures_in_a_row: u32,
+    pub baseline: Option<Verification>,
+    pub last: Option<Verification>,
+    /// The rollback, named before it begins.
+    pub run: Option<String>,
+    pub ended_at: Option<Timestamp>,
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
+    /// The process that watches: who finds another one here stops.
+    watcher: String,
+}
+
+/// Where a bake stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watch {
+    Watching,
+    Passed,
+    /// The checks failed and nothing is rolled back by itself.
+    Failed,
+    /// A rollback was begun; its run tells how far it is.
+    RollingBack,
+    RolledBack,
+    /// Ended by a person.
+    Stopped,
+}
+
+impl Watch {
+    pub fn is_over(self) -> bool {
+        !matches!(self, Watch::Watching | Watch::RollingBack)
+    }
+}
+
+/// Something that a person decided about a bake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub at: Timestamp,
+    pub by: String,
+    pub what: String,
+    pub reason: Option<String>,
+}
+
+/// How it ended.
+pub struct Baked {
+    pub bake: Bake,
+    pub outcome: Option<Outcome>,
+}
+
+/// The bake of this project, finished or not.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn current(context: &Context) -> Result<Option<(Bake, Version)>> {
+    let Some((bytes, version)) = context.store.get(&keys::bake(&context.project))? else {
+        return Ok(None);
+    };
+    let bake = serde_json::from_slice(&bytes).map_err(|error| {
+        EngineError::failed(format!("the record of the bake cannot be read: {error}"))
+            .hint("a newer infra-rollback may have written it")
+    })?;
+    Ok(Some((bake, version)))
+}
+
+/// Changes an unfinished bake: for people, while another process watches.
+///
+/// # Errors
+/// There is none.
+pub fn decide(context: &Context, what: &str, reason: Option<&str>, change: &dyn Fn(&mut Bake)) -> Result<Bake> {
+    for _ in 0..20 {
+        let unfinished = current(context)?.filter(|(bake, _)| !bake.status.is_over());
+        let (mut bake, version) = unfinished.ok_or_else(|| {
+            EngineError::failed("nothing is being watched").hint("`infra-rollback bake --window 30m` begins")
+        })?;
+        let decision = Decision {
+            at: Timestamp::now(),
+            by: context.actor.clone(),
+            what: what.to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        bake.decisions.push(decision);
+        change(&mut bake);
+        if let Replaced::Yes(_) = context
+            .store
+            .replace(&keys::bake(&context.project), &version, &to_bytes(&bake)?)?
+        {
+            return Ok(bake);
+        }
+    }
+    Err(EngineError::failed(
+        "the record of the bake is written by others all the time",
+    ))
+}
+
+/// Watches: an unfinished bake goes on, else a new one begins.
+///
+/// # Errors
+/// Nothing can be watched or gone back to, another process watches, or the rollback ends with an error.
+pub fn watch(context: &Context, wanted: &Wanted, approver: &dyn Approver) -> Result<Baked> {
+    if context.checks.is_empty() {
+        return Err(
+            EngineError::usage("there is no check in infra-rollback.toml: nothing can be watched")
+                .hint("`infra-rollback verify` says what a check looks like"),
+        );
+    }
+    let mut watcher = Watcher::open(context, wanted)?;
+    while watcher.bake.status == Watch::Watching {
+        watcher.look()?;
+    }
+    watcher.finish(approver)
+}
+
+/// How much slower than before counts as failing: three times, and a quarter of a second.
+const SLOWER: u64 = 3;
+const SLOWER_MILLISECONDS: u64 = 250;
+
+/// Kinds whose time tells how fast something answers.
+const TIMED: &[&str] = &["http", "endpoints", "postgres"];
+
+struct Watcher<'c> {
+    context: &'c Context,
+    bake: Bake,
+    version: Version,
+}
+
+impl<'c> Watcher<'c> {
+    fn open(context: &'c Context, wanted: &Wanted) -> Result<Watcher<'c>> {
+        let key = keys::bake(&context.project);
+        let watcher = Uuid::now_v7().to_string();
+        let found = current(context)?;
+        if let Some((mut bake, version)) = found.clone().filter(|(bake, _)| !bake.status.is_over()) {
+            context.observer.warning(&format!(
+                "the bake that {} began at {:.0} goes on: its own settings count",
+                bake.by, bake.started_at
+            ));
+            bake.watcher = watcher;
+            return match context.store.replace(&key, &version, &to_bytes(&bake)?)? {
+                Replaced::Yes(version) => Ok(Watcher { context, bake, version }),
+                _ => Err(taken()),
+            };
+        }
+        let target = match &wanted.rollback {
+            None => None,
+            // Found out now: in the middle of the night is too late to hear that there is none.
+            Some(None) => Some(drill::previous(context)?),
+            Some(Some(revision)) => {
+                Target::resolve(context, revision)?;
+                Some(revision.clone())
+            }
+        };
+        let now = Timestamp::now();
+        let window = SignedDuration::try_from(wanted.window).unwrap_or(SignedDuration::ZERO);
+        let bake = Bake {
+            id: Uuid::now_v7().to_string(),
+            started_at: now,
+            ends_at: now + window,
+            every_seconds: wanted.every.as_secs().max(1),
+            times: wanted.times.max(1),
+            by: context.actor.clone(),
+            target,
+            status: Watch::Watching,
+            held: None,
+            looks: 0,
+            failures_in_a_row: 0,
+            baseline: wanted
+                .compare
+                .then(|| scrubbed(context, ask_once(&context.checks, now, &Silent))),
+            last: None,
+            run: None,
+            ended_at: None,
+            decisions: Vec::new(),
+            watcher,
+        };
+        let bytes = to_bytes(&bake)?;
+        let version = match found {
+            None => match context.store.create(&key, &bytes)? {
+                Created::Yes(version) => version,
+                _ => return Err(taken()),
+            },
+            Some((_, former)) => match context.store.replace(&key, &former, &bytes)? {
+                Replaced::Yes(version) => version,
+                _ => return Err(taken()),
+            },
+        };
+        Ok(Watcher { context, bake, version })
+    }
+
+    /// Asks once, decides, and waits for the next time.
+    fn look(&mut self) -> Result<()> {
+        let asked = ask_once(&self.context.checks, self.bake.started_at, &Silent);
+        let asked = scrubbed(self.context, asked);
+        let failing = failing(&asked, self.bake.baseline.as_ref());
+        self.context.observer.line(&self.bake.in_words(&asked, &failing));
+        let now = Timestamp::now();
+        let run = Uuid::now_v7().to_string();
+        self.update(&|bake| {
+            bake.looks += 1;
+            bake.failures_in_a_row = if failing.is_empty() {
+                0
+            } else {
+                bake.failures_in_a_row + 1
+            };
+            bake.last = Some(asked.clone());
+            bake.decide(now, &run);
+        })?;
+        if self.bake.status == Watch::Watching {
+            std::thread::sleep(Duration::from_secs(self.bake.every_seconds));
+        }
+        Ok(())
+    }
+
+    /// Changes the record; what people have changed meanwhile stays.
+    fn update(&mut self, change: &dyn Fn(&mut Bake)) -> Result<()> {
+        let key = keys::bake(&self.context.project);
+        loop {
+            let mut bake = self.bake.clone();
+            change(&mut bake);
+            if let Replaced::Yes(version) = self.context.store.replace(&key, &self.version, &to_bytes(&bake)?)? {
+                self.bake = bake;
+                self.version = version;
+                return Ok(());
+            }
+            let (found, version) = current(self.context)?.ok_or_else(taken)?;
+            // Our own write whose answer was lost is as good as any other that is ours.
+            if found.id != self.bake.id || found.watcher != self.bake.watcher {
+                return Err(taken());
+            }
+            self.bake = found;
+            self.version = version;
+            if self.bake.status.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finish(mut self, approver: &dyn Approver) -> Result<Baked> {
+        if self.bake.status != Watch::RollingBack {
+            return Ok(Baked {
+                bake: self.bake,
+                outcome: None,
+            });
+        }
+        let result = self.roll_back(approver);
+        let status = match &result {
+            Ok(_) => Watch::RolledBack,
+            // What waits or stopped halfway goes on with the next `bake`, or `resume`.
+            Err(_) if self.run_is_open()? => Watch::RollingBack,
+            Err(_) => Watch::Failed,
+        };
+        self.update(&|bake| {
+            bake.status = status;
+            bake.ended_at = status.is_over().then(Timestamp::now);
+        })?;
+        result.map(|outcome| Baked {
+            bake: self.bake,
+            outcome,
+        })
+    }
+
+    fn run_is_open(&self) -> Result<bool> {
+        let runs = Runs::new(self.context.store.as_ref(), &self.context.project);
+        let run = self.bake.run.as_deref().map(|run| runs.get(run)).transpose()?.flatten();
+        Ok(run.is_some_and(|(run, _)| !run.status.is_over()))
+    }
+
+    /// Through the same guards as any rollback. After a crash the very run goes on that was begun, and no second one begins.
+    fn roll_back(&self, approver: &dyn Approver) -> Result<Option<Outcome>> {
+        let (Some(run), Some(target)) = (&self.bake.run, &self.bake.target) else {
+            return Err(EngineError::failed("the record of the bake names no run"));
+        };
+        let begun = Runs::new(self.context.store.as_ref(), &self.context.project).get(run)?;
+        let result = match begun {
+            Some((begun, _)) if begun.status == Status::Completed => return Ok(None),
+            Some((begun, _)) if begun.status.is_over() => Err(EngineError::new(
+                Kind::Refused,
+                format!(
+                    "the rollback {run} is over ({}), and nothing is rolled back",
+                    begun.status.as_str()
+                ),
+            )),
+            Some(_) => again::resume(self.context, Some(run), &Consent::default(), approver),
+            None => {
+                let failed = self.bake.last.as_ref().map(Verification::failed).unwrap_or_default();
+                let options = Options {
+                    reason: Some(format!(
+                        "bake: {} failed {} times in a row",
+                        failed.join(", "),
+                        self.bake.failures_in_a_row
+                    )),
+                    id: Some(run.clone()),
+                    ..Options::default()
+                };
+                drive::to(self.context, target, &options, approver)
+            }
+        };
+        result.map(Some)
+    }
+}
+
+impl Bake {
+    /// What the last look means.
+    fn decide(&mut self, now: Timestamp, run: &str) {
+        if self.held.is_some() {
+            return;
+        }
+        if self.failures_in_a_row >= self.times {
+            match self.target {
+                Some(_) => {
+                    self.status = Watch::RollingBack;
+                    self.run = Some(run.to_owned());
+                }
+                None => {
+                    self.status = Watch::Failed;
+                    self.ended_at = Some(now);
+                }
+            }
+        } else if now >= self.ends_at && self.failures_in_a_row == 0 {
+            self.status = Watch::Passed;
+            self.ended_at = Some(now);
+        }
+    }
+
+    fn in_words(&self, asked: &Verification, failing: &[String]) -> String {
+        let left = self.ends_at.duration_since(Timestamp::now());
+        let left = match (&self.held, left.is_positive()) {
+            (Some(held), _) => format!("held by {}", held.by),
+            (None, true) => format!("{} s left", left.as_secs()),
+            (None, false) => "its time is over".to_owned(),
+        };
+        match failing {
+            [] => format!("✓ all {} checks pass, {left}", asked.checks.len()),
+            failing => format!(
+                "✗ {} ({} of {} in a row), {left}",
+                failing.join(", "),
+                self.failures_in_a_row + 1,
+                self.times
+            ),
+        }
+    }
+}
+
+/// The checks that fail, or are much slower than before it began; those that failed then already do not count.
+fn failing(asked: &Verification, baseline: Option<&Verification>) -> Vec<String> {
+    let before = |name: &str| baseline.and_then(|baseline| baseline.checks.iter().find(|check| check.name == name));
+    let fails = asked.checks.iter().filter(|check| match before(&check.name) {
+        None => !check.passed,
+        Some(before) if !before.passed => false,
+        Some(before) => {
+            let allowed = (before.milliseconds * SLOWER).max(before.milliseconds + SLOWER_MILLISECONDS);
+            !check.passed || (TIMED.contains(&check.kind.as_str()) && check.milliseconds > allowed)
+        }
+    });
+    fails.map(|check| check.name.clone()).collect()
+}
+
+fn taken() -> EngineError {
+    EngineError::new(Kind::Locked, "another process watches this bake now")
+        .hint("`infra-rollback bake show` tells how it stands")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollback_runbook::checks::Asked;
+
+    fn asked(checks: &[(&str, bool, u64)]) -> Verification {
+        let check = |(name, passed, milliseconds): &(&str, bool, u64)| Asked {
+            name: (*name).into(),
+            kind: "http".into(),
+            passed: *passed,
+            answered: true,
+            summary: String::new(),
+            details: Vec::new(),
+            hint: None,
+            times: 1,
+            milliseconds: *milliseconds,
+            passing_since: None,
+        };
+        Verification {
+            passed: checks.iter().all(|(_, passed, _)| *passed),
+            started_at: Timestamp::UNIX_EPOCH,
+            ended_at: Timestamp::UNIX_EPOCH,
+            checks: checks.iter().map(check).collect(),
+        }
+    }
+
+    #[test]
+    fn what_failed_before_does_not_count_and_what_became_slow_does() {
+        let now = asked(&[
+            ("old", false, 5),
+            ("new", false, 5),
+            ("slow", true, 900),
+            ("fine", true, 240),
+        ]);
+        assert_eq!(failing(&now, None), ["old", "new"]);
+        let before = asked(&[
+            ("old", false, 5),
+            ("new", true, 5),
+            ("slow", true, 100),
+            ("fine", true, 5),
+        ]);
+        assert_eq!(failing(&now, Some(&before)), ["new", "slow"]);
+    }
+}
