@@ -70,6 +70,7 @@ impl Crowd {
             revision: String::new(),
             commit: String::new(),
             selected: Vec::new(),
+            steps: Vec::new(),
             stacks: Vec::new(),
             targets: Vec::new(),
             consent: Consent::default(),

@@ -1,6 +1,6 @@
 //! `drill`: is there a way back?
 
-use rollback_tests::{World, data, scenario};
+use rollback_tests::{World, scenario};
 
 use crate::records::two_releases;
 
