@@ -178,3 +178,45 @@ fn the_record_of_a_run_in_words_for_machines_and_for_calendars() {
         assert_eq!(world.tool(&["report", &run]).exits(0).stdout.trim(), "Shop: completed");
     });
 }
+
+#[test]
+fn nobody_is_told_twice_that_it_begins_whenever_it_is_killed() {
+    scenario(|mut world| {
+        let service = WebService::start();
+        world.set("HOOK_KEY", "k");
+        let first = releases(&world, &settings(&service, ""));
+        // Where in its journal a run tells people.
+        let other = world.copy();
+        let ran = other.tool(&["to", &first, "--auto-approve", "--json"]);
+        let run = ran.exits(0).json()["run"].as_str().unwrap().to_owned();
+        let shown = other.tool(&["runs", "show", &run, "--json"]).json();
+        let journal = shown["journal"].as_array().unwrap().clone();
+        let intended = |entry: &&Value| entry["event"] == "notification-intended" && entry["phase"] == "start";
+        let number = journal.iter().find(intended).unwrap()["sequence"].as_u64().unwrap();
+        // Before the intent, after it, after the message is sent, and after that is on record.
+        let moments = [
+            ("before", number),
+            ("after", number),
+            ("before", number + 1),
+            ("after", number + 1),
+        ];
+        for (when, number) in moments {
+            let other = world.copy();
+            let before = told(&service).len();
+            let crash = format!("{when}:{number}");
+            let ran = other.tool_with(&["to", &first, "--auto-approve"], &[("INFRA_ROLLBACK_CRASH", &crash)]);
+            ran.died(9);
+            other.tool(&["resume", "--auto-approve"]).exits(0);
+            let events: Vec<String> = told(&service)
+                .into_iter()
+                .skip(before)
+                .map(|(event, _)| event)
+                .collect();
+            let starts = events.iter().filter(|event| *event == "rollback.start").count();
+            let ends = events.iter().filter(|event| *event == "rollback.end").count();
+            // Killed right after the intent, whether it was sent is not known: then rather not than twice.
+            assert!(starts <= 1 && ends == 1, "{crash}: {events:?}");
+            assert!(starts == 1 || crash == format!("after:{number}"), "{crash}: {events:?}");
+        }
+    });
+}
