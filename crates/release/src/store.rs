@@ -179,6 +179,17 @@ pub struct StoredBlob {
     pub written_at: Timestamp,
 }
 
+/// What a write that was cut off left behind beside the records: no record names it, and none ever will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// As its store calls it.
+    pub name: String,
+    /// What it takes, in bytes.
+    pub stored_bytes: u64,
+    /// By the clock of the store.
+    pub written_at: Timestamp,
+}
+
 /// Where releases lie. All methods may be called from many threads and processes at once.
 ///
 /// A call that returned `Ok` is durable: it survives the loss of power. A call that returned an error may have been
@@ -223,6 +234,19 @@ pub trait Store: Send + Sync {
 
     /// As [`Store::list_blobs`], with what the store knows of each.
     fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError>;
+
+    /// What writes that were cut off left behind before a time, where a store has such things; a store that keeps each
+    /// record in one place has none. A write must not be under way for so long.
+    fn leftovers(&self, put_before: Timestamp) -> Result<Vec<Leftover>, StoreError> {
+        let _ = put_before;
+        Ok(Vec::new())
+    }
+
+    /// Removes a [`Leftover`] by its name, if it still is one; tells whether it was there.
+    fn remove_leftover(&self, name: &str) -> Result<bool, StoreError> {
+        let _ = name;
+        Ok(false)
+    }
 
     /// Writes a record where none is. Of many at once exactly one gets [`Created::Yes`].
     fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError>;
@@ -516,6 +540,12 @@ macro_rules! forward {
             }
             fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {
                 (**self).stored_blobs(after, limit)
+            }
+            fn leftovers(&self, put_before: Timestamp) -> Result<Vec<Leftover>, StoreError> {
+                (**self).leftovers(put_before)
+            }
+            fn remove_leftover(&self, name: &str) -> Result<bool, StoreError> {
+                (**self).remove_leftover(name)
             }
             fn transact(&self, operations: &[Operation<'_>]) -> Result<Transacted, StoreError> {
                 (**self).transact(operations)

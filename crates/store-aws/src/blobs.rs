@@ -177,13 +177,7 @@ impl Blobs {
     }
 
     pub(crate) fn remove(&self, id: &BlobId) -> Result<bool, StoreError> {
-        self.clients.wait(async {
-            if self.objects.head(&name(id)).await?.is_none() {
-                return Ok(false);
-            }
-            self.objects.delete(&name(id)).await?;
-            Ok(true)
-        })
+        self.clients.wait(self.objects.collect(&name(id)))
     }
 
     pub(crate) fn stored(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {

@@ -125,6 +125,14 @@ pub(crate) fn spilled_object(key: &str, version: &Version) -> Option<String> {
         .map(|_| spilled_name(key, version.as_str()))
 }
 
+/// The record and the version of it whose value an object holds, by the object's name; `None` for what is no such object.
+pub(crate) fn record_of_spilled(name: &str) -> Option<(&str, Version)> {
+    let (key, version) = name.strip_prefix(SPILLED)?.rsplit_once('/')?;
+    let version = Version::new(version);
+    (spilled_object(key, &version).as_deref() == Some(name) && rollback_release::keys::check(key).is_ok())
+        .then_some((key, version))
+}
+
 /// A record as an item has it.
 pub(crate) struct Found {
     pub key: String,
@@ -228,6 +236,7 @@ mod tests {
                 Some((name, content)) => {
                     assert!(found.value.is_none() && decompress(&content).unwrap() == value);
                     assert_eq!(spilled_object("projects/p/x", &draft.version).unwrap(), name);
+                    assert_eq!(record_of_spilled(&name), Some(("projects/p/x", draft.version)));
                 }
             }
         }
@@ -237,5 +246,13 @@ mod tests {
     fn a_version_of_somebody_elses_making_names_no_object() {
         assert_eq!(spilled_object("k", &Version::new("../../x-s3")), None);
         assert_eq!(spilled_object("k", &Version::new("no such version")), None);
+        for name in [
+            "values/k/x",
+            "values/k",
+            "blobs/00",
+            "values/../k/8c2e2f6e-6a3f-4b9e-9d0c-000000000000-s3",
+        ] {
+            assert_eq!(record_of_spilled(name), None, "{name}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `blobs/<blake3>` | a blob, compressed or as a difference to others |
 //! | `projects/<project>/releases/<uuid v7>` | a release's manifest; its `If-None-Match: *` is the commit point |
-//! | `values/<key>/<version>` | the value of a record that is too large for an item (400 KB) |
+//! | `values/<key>/<version>` | the value of a record that is too large for an item (400 KB); one that no item names is swept by `store gc` |
 //!
 //! Everything is written with a SHA-256 that S3 compares, and read with the checksum that S3 keeps.
 //!
@@ -17,7 +17,7 @@
 //! | attribute | type | what |
 //! |---|---|---|
 //! | `pk` | S, partition key | the store's prefix and the first two segments of the record's key: `prod/projects/web` |
-//! | `sk` | S, sort key | the record's key: `projects/web/runs/0198…/journal/00000003` |
+//! | `sk` | S, sort key | the record's key: `projects/web/journals/0198…/00000003` |
 //! | `version` | S | random, new with each write; `…-s3` where the value lies in an object |
 //! | `value` or `zstd` | B | the value as it is, or compressed |
 //! | `object` | N | instead of them: the size of the value that lies in `values/<key>/<version>` |
@@ -39,11 +39,14 @@
 
 mod blobs;
 mod compression;
+#[macro_use]
+mod condition;
 pub mod connect;
 mod create;
 mod examine;
 mod failure;
 mod item;
+mod leftovers;
 mod location;
 mod manifests;
 mod objects;

@@ -3,7 +3,8 @@
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, MetadataDirective, ServerSideEncryption,
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, MetadataDirective, ObjectLockLegalHoldStatus,
+    ServerSideEncryption,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use jiff::Timestamp;
@@ -20,6 +21,8 @@ pub(crate) struct Head {
     pub written_at: Timestamp,
     /// What was said to be written when it was written; see [`Objects::put`].
     pub label: Option<String>,
+    /// Until when S3 Object Lock keeps it, where it does.
+    retained: Option<String>,
 }
 
 /// An object in a listing.
@@ -199,10 +202,38 @@ impl Objects {
                 etag: found.e_tag.unwrap_or_default(),
                 bytes: u64::try_from(found.content_length.unwrap_or_default()).unwrap_or_default(),
                 written_at: timestamp(found.last_modified.as_ref()),
+                retained: retained(
+                    found.object_lock_legal_hold_status.as_ref(),
+                    found.object_lock_retain_until_date.as_ref(),
+                ),
                 label: found.metadata.and_then(|mut metadata| metadata.remove(LABEL)),
             })),
             Err(failed) if matches!(code(&failed.error), "NotFound" | "NoSuchKey") => Ok(None),
             Err(failed) => Err(of_call(&self.location, self.region.as_deref(), &call, &failed)),
+        }
+    }
+
+    /// Removes an object that a collection of garbage wants gone; tells whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError::Retained`] where Object Lock keeps it. S3 itself would not refuse: it would hide the object behind a
+    /// marker and keep its bytes, and what an auditor relies on would look as if it were gone.
+    pub(crate) async fn collect(&self, name: &str) -> Result<bool, StoreError> {
+        let Some(head) = self.head(name).await? else {
+            return Ok(false);
+        };
+        self.check_removable(name, &head)?;
+        self.delete(name).await?;
+        Ok(true)
+    }
+
+    fn check_removable(&self, name: &str, head: &Head) -> Result<(), StoreError> {
+        match &head.retained {
+            Some(until) => Err(StoreError::Retained {
+                what: self.location.object(name),
+                until: Some(until.clone()),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -212,11 +243,15 @@ impl Objects {
     }
 
     /// Removes an object if it still has this ETag; tells whether it had.
+    ///
+    /// # Errors
+    /// [`StoreError::Retained`] as with [`Objects::collect`].
     pub(crate) async fn delete_if(&self, name: &str, etag: &str) -> Result<bool, StoreError> {
         // Servers that do not know If-Match on a removal are at least asked before.
-        if self.head(name).await?.is_none_or(|head| head.etag != etag) {
+        let Some(head) = self.head(name).await?.filter(|head| head.etag == etag) else {
             return Ok(false);
-        }
+        };
+        self.check_removable(name, &head)?;
         self.delete_when(name, Some(etag)).await
     }
 
@@ -349,6 +384,18 @@ impl Objects {
             transient: false,
         }
     }
+}
+
+/// What S3 says of Object Lock, as the end of "it is retained until …". A legal hold counts for longer than any date.
+fn retained(
+    hold: Option<&ObjectLockLegalHoldStatus>,
+    until: Option<&aws_sdk_s3::primitives::DateTime>,
+) -> Option<String> {
+    if hold == Some(&ObjectLockLegalHoldStatus::On) {
+        return Some("somebody lifts its legal hold".to_owned());
+    }
+    let until = timestamp(Some(until?));
+    (until > Timestamp::now()).then(|| format!("{until:.0}"))
 }
 
 /// A name as the value of a header that holds part of a URL.

@@ -1,12 +1,14 @@
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use futures_util::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use rollback_release::{
-    BlobId, Created, Entry, Operation, Replaced, Store, StoreError, StoredBlob, Transacted, Version, keys,
+    BlobId, Created, Entry, Leftover, Operation, Replaced, Store, StoreError, StoredBlob, Transacted, Version, keys,
 };
 
 use crate::blobs::{Blobs, PARALLEL};
 use crate::connect::Clients;
+use crate::leftovers;
 use crate::location::Location;
 use crate::manifests;
 use crate::objects::Objects;
@@ -182,6 +184,12 @@ impl Store for AwsStore {
     }
     fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {
         self.blobs.stored(after, limit)
+    }
+    fn leftovers(&self, put_before: Timestamp) -> Result<Vec<Leftover>, StoreError> {
+        self.clients.wait(leftovers::find(&self.table, put_before))
+    }
+    fn remove_leftover(&self, name: &str) -> Result<bool, StoreError> {
+        self.clients.wait(leftovers::remove(&self.table, name))
     }
     fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError> {
         keys::check(key)?;

@@ -73,6 +73,25 @@ impl Table {
         Err(self.lost_value(key))
     }
 
+    /// The version that a record has now; its value is not read.
+    pub(crate) async fn version(&self, key: &str) -> Result<Option<Version>, StoreError> {
+        let ask = async || {
+            self.client
+                .get_item()
+                .table_name(&self.objects.location.table)
+                .set_key(Some(primary_key(&self.objects.location, key)))
+                .consistent_read(true)
+                .projection_expression("#v")
+                .expression_attribute_names("#v", VERSION)
+                .send()
+                .await
+        };
+        let patience = &self.objects.patience;
+        let answer = patience.persist(patience.record_attempt, ask).await;
+        let answer = answer.map_err(|failed| self.failed(&self.call("read", key, "dynamodb:GetItem"), &failed))?;
+        Ok(answer.item.as_ref().and_then(version_of).map(Version::new))
+    }
+
     /// A record with its value, fetched from its object where it lies there; `None` where that object is gone.
     async fn resolve(&self, found: Found) -> Result<Option<Entry>, StoreError> {
         let Found { key, version, value } = found;
@@ -150,13 +169,8 @@ impl Table {
                 .set_item(Some(draft.attributes.clone()))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
             match expected {
-                None => request
-                    .condition_expression("attribute_not_exists(#p)")
-                    .expression_attribute_names("#p", PARTITION),
-                Some(version) => request
-                    .condition_expression("#v = :expected")
-                    .expression_attribute_names("#v", VERSION)
-                    .expression_attribute_values(":expected", AttributeValue::S(version.as_str().to_owned())),
+                None => if_absent!(request),
+                Some(version) => if_unchanged!(request, version),
             }
             .send()
             .await
@@ -198,15 +212,12 @@ impl Table {
 
     pub(crate) async fn remove(&self, key: &str, expected: &Version) -> Result<Replaced, StoreError> {
         let remove = async || {
-            self.client
+            let request = self
+                .client
                 .delete_item()
                 .table_name(&self.objects.location.table)
-                .set_key(Some(primary_key(&self.objects.location, key)))
-                .condition_expression("#v = :expected")
-                .expression_attribute_names("#v", VERSION)
-                .expression_attribute_values(":expected", AttributeValue::S(expected.as_str().to_owned()))
-                .send()
-                .await
+                .set_key(Some(primary_key(&self.objects.location, key)));
+            if_unchanged!(request, expected).send().await
         };
         let call = self.call("remove", key, "dynamodb:DeleteItem");
         match self

@@ -3,8 +3,7 @@
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem,
+    CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures_util::{StreamExt, TryStreamExt};
@@ -13,7 +12,7 @@ use uuid::Uuid;
 
 use crate::blobs::PARALLEL;
 use crate::failure::unproven;
-use crate::item::{Draft, PARTITION, VERSION, primary_key, version_of};
+use crate::item::{Draft, primary_key, version_of};
 use crate::patience::{Verdict, verdict};
 use crate::table::Table;
 
@@ -126,7 +125,6 @@ fn item(
     draft: Option<&Draft>,
 ) -> Result<TransactWriteItem, aws_sdk_dynamodb::error::BuildError> {
     let location = &table.objects.location;
-    let of_version = |version: &Version| AttributeValue::S(version.as_str().to_owned());
     let put = || {
         Put::builder()
             .table_name(&location.table)
@@ -135,37 +133,18 @@ fn item(
     };
     let item = TransactWriteItem::builder();
     let item = match operation {
-        Operation::Create { .. } => item.put(
-            put()
-                .condition_expression("attribute_not_exists(#p)")
-                .expression_attribute_names("#p", PARTITION)
-                .build()?,
-        ),
-        Operation::Replace { expected, .. } => item.put(
-            put()
-                .condition_expression("#v = :expected")
-                .expression_attribute_names("#v", VERSION)
-                .expression_attribute_values(":expected", of_version(expected))
-                .build()?,
-        ),
-        Operation::Check { key, expected } => item.condition_check(
-            ConditionCheck::builder()
-                .table_name(&location.table)
-                .set_key(Some(primary_key(location, key)))
-                .condition_expression("#v = :expected")
-                .expression_attribute_names("#v", VERSION)
-                .expression_attribute_values(":expected", of_version(expected))
-                .build()?,
-        ),
-        Operation::Remove { key, expected } => item.delete(
-            Delete::builder()
-                .table_name(&location.table)
-                .set_key(Some(primary_key(location, key)))
-                .condition_expression("#v = :expected")
-                .expression_attribute_names("#v", VERSION)
-                .expression_attribute_values(":expected", of_version(expected))
-                .build()?,
-        ),
+        Operation::Create { .. } => item.put(if_absent!(put()).build()?),
+        Operation::Replace { expected, .. } => item.put(if_unchanged!(put(), expected).build()?),
+        Operation::Check { key, expected } => {
+            let check = ConditionCheck::builder().table_name(&location.table);
+            let check = check.set_key(Some(primary_key(location, key)));
+            item.condition_check(if_unchanged!(check, expected).build()?)
+        }
+        Operation::Remove { key, expected } => {
+            let delete = Delete::builder().table_name(&location.table);
+            let delete = delete.set_key(Some(primary_key(location, key)));
+            item.delete(if_unchanged!(delete, expected).build()?)
+        }
     };
     Ok(item.build())
 }

@@ -191,7 +191,12 @@ impl Backend {
             Some(storage) => Ok(storage),
             None => {
                 let (keep, folder) = self.prepare(terraform)?;
-                Ok(Arc::new(PushStorage::new(self.location().to_string(), folder, keep)))
+                Ok(Arc::new(PushStorage::new(
+                    self.location().to_string(),
+                    &self.config,
+                    folder,
+                    keep,
+                )))
             }
         }
     }

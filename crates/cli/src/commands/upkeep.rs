@@ -117,9 +117,10 @@ pub fn gc(global: &Global, arguments: &GcArguments, output: &Output) -> Result<(
     let done = upkeep::carry_out(&catalogue, &plan, &mut |what, done, total| bar.tell(what, done, total))?;
     drop(bar);
     output.line(&format!(
-        "Removed {} releases and {} blobs ({}).",
+        "Removed {} releases, {} blobs and {} leftovers ({}).",
         done.releases.len(),
         done.blobs,
+        done.leftovers,
         HumanBytes(done.bytes)
     ));
     if done.wanted_again > 0 {
@@ -143,6 +144,7 @@ pub fn gc(global: &Global, arguments: &GcArguments, output: &Output) -> Result<(
     document["removed"] = json!({
         "releases": done.releases.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
         "blobs": done.blobs,
+        "leftovers": done.leftovers,
         "bytes": done.bytes,
         "wanted_again": done.wanted_again,
         "retained": done.retained.iter().map(|one| json!({ "what": one.what, "reason": one.reason })).collect::<Vec<_>>(),
@@ -186,11 +188,22 @@ fn show(plan: &Plan, output: &Output) {
     for (id, reason) in &plan.needed {
         output.toned(Tone::Faint, &format!("    {id} stays: {reason}"));
     }
+    if !plan.leftovers.is_empty() {
+        output.heading(&format!(
+            "{} values ({}) that writes which were cut off left behind:",
+            plan.leftovers.len(),
+            HumanBytes(plan.leftovers.iter().map(|leftover| leftover.stored_bytes).sum())
+        ));
+    }
+    for leftover in plan.leftovers.iter().take(SHOWN) {
+        output.line(&format!("  - {}  put {:.0}", leftover.name, leftover.written_at));
+    }
+    more(plan.leftovers.len(), output);
     if !plan.blobs.is_empty() {
         output.heading(&format!(
             "{} blobs ({}) that nothing names then:",
             plan.blobs.len(),
-            HumanBytes(plan.bytes())
+            HumanBytes(plan.blobs.iter().map(|blob| blob.stored_bytes).sum())
         ));
     }
     for blob in plan.blobs.iter().take(SHOWN) {
@@ -214,6 +227,9 @@ fn describe(plan: &Plan) -> Value {
         "needed": plan.needed.iter().map(|(id, reason)| json!({ "id": id.as_str(), "reason": reason })).collect::<Vec<_>>(),
         "blobs": plan.blobs.iter().map(|blob| json!({
             "id": blob.id.to_string(), "bytes": blob.stored_bytes, "put_at": blob.written_at,
+        })).collect::<Vec<_>>(),
+        "leftovers": plan.leftovers.iter().map(|leftover| json!({
+            "name": leftover.name, "bytes": leftover.stored_bytes, "put_at": leftover.written_at,
         })).collect::<Vec<_>>(),
         "bytes": plan.bytes(),
         "kept": { "blobs": plan.kept_blobs, "bytes": plan.kept_bytes },

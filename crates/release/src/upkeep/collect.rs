@@ -9,7 +9,8 @@ use super::records::{each_page, projects};
 use super::retention::expired;
 use super::{Progress, Removal, Retention, in_parallel};
 use crate::{
-    BlobId, Catalogue, CatalogueError, Created, ReleaseId, Replaced, Store, StoreError, StoredBlob, Summary, keys,
+    BlobId, Catalogue, CatalogueError, Created, Leftover, ReleaseId, Replaced, Store, StoreError, StoredBlob, Summary,
+    keys,
 };
 
 /// How many blobs are written down and then removed at once.
@@ -38,6 +39,8 @@ pub struct Plan {
     /// Blobs that nothing names (once those releases are gone) and that nothing named stands on; each before what it
     /// stands on.
     pub blobs: Vec<StoredBlob>,
+    /// What writes that were cut off left behind beside the records.
+    pub leftovers: Vec<Leftover>,
     /// How many blobs stay, and what they take where they lie, in bytes.
     pub kept_blobs: usize,
     pub kept_bytes: u64,
@@ -45,19 +48,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What the blobs of the plan take where they lie, in bytes.
+    /// What the blobs and leftovers of the plan take where they lie, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.blobs.iter().map(|blob| blob.stored_bytes).sum()
+        let leftovers: u64 = self.leftovers.iter().map(|leftover| leftover.stored_bytes).sum();
+        leftovers + self.blobs.iter().map(|blob| blob.stored_bytes).sum::<u64>()
     }
     pub fn is_empty(&self) -> bool {
-        self.blobs.is_empty() && self.releases.is_empty()
+        self.blobs.is_empty() && self.releases.is_empty() && self.leftovers.is_empty()
     }
 }
 
 /// Something that the store keeps for a time against everybody, such as by S3 Object Lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retained {
-    /// The address of a blob, or the id of a release.
+    /// The address of a blob, the id of a release, or the name of a leftover.
     pub what: String,
     pub reason: String,
 }
@@ -67,6 +71,8 @@ pub struct Retained {
 pub struct Collected {
     pub releases: Vec<ReleaseId>,
     pub blobs: usize,
+    pub leftovers: usize,
+    /// Of blobs and leftovers.
     pub bytes: u64,
     /// Blobs of the plan that somebody put or named meanwhile: they stay.
     pub wanted_again: usize,
@@ -102,6 +108,7 @@ pub fn plan(catalogue: &Catalogue<'_>, options: &Options, progress: Progress<'_>
         needed,
         kept_blobs: kept.len(),
         kept_bytes: kept.iter().map(|blob| blob.stored_bytes).sum(),
+        leftovers: store.leftovers(options.put_before)?,
         put_before: options.put_before,
         blobs: Vec::new(),
     };
@@ -139,6 +146,21 @@ pub fn carry_out(catalogue: &Catalogue<'_>, plan: &Plan, progress: Progress<'_>)
             Err(error) => return Err(error.into()),
         }
         progress("releases removed", done + 1, plan.releases.len());
+    }
+    for (done, leftover) in plan.leftovers.iter().enumerate() {
+        match store.remove_leftover(&leftover.name) {
+            Ok(true) => {
+                collected.leftovers += 1;
+                collected.bytes += leftover.stored_bytes;
+            }
+            Ok(false) => {}
+            Err(error @ StoreError::Retained { .. }) => collected.retained.push(Retained {
+                what: leftover.name.clone(),
+                reason: error.to_string(),
+            }),
+            Err(error) => return Err(error.into()),
+        }
+        progress("leftovers removed", done + 1, plan.leftovers.len());
     }
     for batch in plan.blobs.chunks(BATCH) {
         remove_batch(catalogue, plan, batch, &mut collected)?;

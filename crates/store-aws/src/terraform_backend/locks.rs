@@ -1,7 +1,6 @@
 //! The two locks of an `s3` backend: the lock file and the item. Each is taken only where nobody holds it, and removed only
 //! where it is still the very lock that was looked at.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,6 +8,7 @@ use rollback_terraform::{LockInfo, TerraformError, Unlocked};
 
 use super::clients::Clients;
 use super::failure::Failure;
+use super::items::{Item, string};
 use super::object::{Condition, Place};
 use super::settings::Settings;
 
@@ -20,6 +20,51 @@ pub enum Taking {
     /// It is held under our ID.
     Ours,
     Others(Option<LockInfo>),
+}
+
+/// Something that is there while somebody holds a lock, and says who.
+pub trait Lock {
+    /// What tells one write of it from every other.
+    type Seen;
+
+    /// Puts it there where nothing is; tells whether nothing was.
+    fn put(&self, info: &LockInfo) -> Result<bool, TerraformError>;
+
+    /// Who holds it. A lock that cannot be read is somebody's all the same.
+    fn holder(&self) -> Result<Option<(LockInfo, Self::Seen)>, TerraformError>;
+
+    /// Removes it where it still is the very one that was seen; tells whether it was.
+    fn remove(&self, seen: &Self::Seen) -> Result<bool, TerraformError>;
+
+    fn take(&self, info: &LockInfo) -> Result<Taking, TerraformError> {
+        for look in 0..LOOKS {
+            if self.put(info)? {
+                return Ok(Taking::Ours);
+            }
+            match self.holder()? {
+                Some((holder, _)) if holder.id == info.id => return Ok(Taking::Ours),
+                Some((holder, _)) => return Ok(Taking::Others(Some(holder))),
+                // Given back between our two looks, or another request was under way.
+                None => std::thread::sleep(Duration::from_millis(50 << look)),
+            }
+        }
+        Ok(Taking::Others(None))
+    }
+
+    fn give_back(&self, id: &str) -> Result<Unlocked, TerraformError> {
+        for _ in 0..LOOKS {
+            let Some((holder, seen)) = self.holder()? else {
+                return Ok(Unlocked::NobodyHeldIt);
+            };
+            if holder.id != id {
+                return Ok(Unlocked::HeldBy(Box::new(holder)));
+            }
+            if self.remove(&seen)? {
+                return Ok(Unlocked::Yes);
+            }
+        }
+        Ok(Unlocked::HeldBy(Box::default()))
+    }
 }
 
 pub struct LockFile<'a> {
@@ -37,6 +82,20 @@ impl LockFile<'_> {
         }
     }
 
+    /// Whether a conditional request was carried out.
+    fn done(
+        &self,
+        result: Result<(), Failure>,
+        action: &'static str,
+        permission: &str,
+    ) -> Result<bool, TerraformError> {
+        match result {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.is_condition() || failure.is_conflict() => Ok(false),
+            Err(failure) => Err(self.told(failure, action, permission)),
+        }
+    }
+
     fn told(&self, failure: Failure, action: &'static str, permission: &str) -> TerraformError {
         let name = format!("s3://{}/{}", self.settings.bucket, self.key);
         failure.told(
@@ -45,25 +104,17 @@ impl LockFile<'_> {
             &format!("{permission} on {name}"),
         )
     }
+}
 
-    pub fn take(&self, info: &LockInfo) -> Result<Taking, TerraformError> {
-        for look in 0..LOOKS {
-            match self.place().put(&info.to_json(), Condition::Missing) {
-                Ok(()) => return Ok(Taking::Ours),
-                Err(failure) if failure.is_condition() || failure.is_conflict() => {}
-                Err(failure) => return Err(self.told(failure, "write", "s3:PutObject")),
-            }
-            match self.holder()? {
-                Some((holder, _)) if holder.id == info.id => return Ok(Taking::Ours),
-                Some((holder, _)) => return Ok(Taking::Others(Some(holder))),
-                // Given back between our two looks, or another request was under way.
-                None => std::thread::sleep(Duration::from_millis(50 << look)),
-            }
-        }
-        Ok(Taking::Others(None))
+impl Lock for LockFile<'_> {
+    /// Its ETag, where the endpoint gives one.
+    type Seen = Option<String>;
+
+    fn put(&self, info: &LockInfo) -> Result<bool, TerraformError> {
+        let put = self.place().put(&info.to_json(), Condition::Missing);
+        self.done(put, "write", "s3:PutObject")
     }
 
-    /// A lock file that cannot be read is somebody's all the same.
     fn holder(&self) -> Result<Option<(LockInfo, Option<String>)>, TerraformError> {
         let found = self
             .place()
@@ -75,165 +126,42 @@ impl LockFile<'_> {
         }))
     }
 
-    pub fn give_back(&self, id: &str) -> Result<Unlocked, TerraformError> {
-        for _ in 0..LOOKS {
-            let Some((holder, etag)) = self.holder()? else {
-                return Ok(Unlocked::NobodyHeldIt);
-            };
-            if holder.id != id {
-                return Ok(Unlocked::HeldBy(Box::new(holder)));
-            }
-            match self.place().remove(etag.as_deref()) {
-                Ok(()) => return Ok(Unlocked::Yes),
-                Err(failure) if failure.is_condition() || failure.is_conflict() => {}
-                Err(failure) => return Err(self.told(failure, "remove", "s3:DeleteObject")),
-            }
-        }
-        Ok(Unlocked::HeldBy(Box::default()))
+    fn remove(&self, etag: &Option<String>) -> Result<bool, TerraformError> {
+        let removed = self.place().remove(etag.as_deref());
+        self.done(removed, "remove", "s3:DeleteObject")
     }
 }
 
-pub struct LockItem<'a> {
-    pub clients: &'a Clients,
-    pub table: &'a str,
-    /// `BUCKET/KEY`.
-    pub path: String,
-}
+/// The item whose path is `BUCKET/KEY`.
+pub struct LockItem<'a>(pub Item<'a>);
 
-impl LockItem<'_> {
-    fn told(&self, failure: Failure, action: &'static str, permission: &str) -> TerraformError {
-        failure.told(
-            action,
-            format!("the lock {} in table {}", self.path, self.table),
-            &format!("{permission} on table {}", self.table),
-        )
+impl Lock for LockItem<'_> {
+    /// The very text of the item.
+    type Seen = String;
+
+    fn put(&self, info: &LockInfo) -> Result<bool, TerraformError> {
+        let text = String::from_utf8_lossy(&info.to_json()).into_owned();
+        let request = self
+            .0
+            .put()
+            .item("Info", AttributeValue::S(text))
+            .condition_expression("attribute_not_exists(LockID)");
+        self.0.done(request.send(), "write", "dynamodb:PutItem")
     }
 
-    pub fn take(&self, info: &LockInfo) -> Result<Taking, TerraformError> {
-        for _ in 0..LOOKS {
-            let request = self
-                .clients
-                .dynamodb
-                .put_item()
-                .table_name(self.table)
-                .item("LockID", AttributeValue::S(self.path.clone()))
-                .item(
-                    "Info",
-                    AttributeValue::S(String::from_utf8_lossy(&info.to_json()).into_owned()),
-                )
-                .condition_expression("attribute_not_exists(LockID)");
-            match self.clients.wait(request.send()) {
-                Ok(_) => return Ok(Taking::Ours),
-                Err(error) => {
-                    let failure = Failure::of(&error);
-                    if !failure.is_condition() {
-                        return Err(self.told(failure, "write", "dynamodb:PutItem"));
-                    }
-                }
-            }
-            match self.holder()? {
-                Some((holder, _)) if holder.id == info.id => return Ok(Taking::Ours),
-                Some((holder, _)) => return Ok(Taking::Others(Some(holder))),
-                None => {}
-            }
-        }
-        Ok(Taking::Others(None))
-    }
-
-    /// The holder, and the very text of the item.
     fn holder(&self) -> Result<Option<(LockInfo, String)>, TerraformError> {
-        let item = get_item(self.clients, self.table, &self.path)
-            .map_err(|failure| self.told(failure, "read", "dynamodb:GetItem"))?;
-        Ok(item.map(|item| {
+        Ok(self.0.get()?.map(|item| {
             let text = string(&item, "Info").unwrap_or_default();
             (serde_json::from_str(&text).unwrap_or_default(), text)
         }))
     }
 
-    pub fn give_back(&self, id: &str) -> Result<Unlocked, TerraformError> {
-        for _ in 0..LOOKS {
-            let Some((holder, text)) = self.holder()? else {
-                return Ok(Unlocked::NobodyHeldIt);
-            };
-            if holder.id != id {
-                return Ok(Unlocked::HeldBy(Box::new(holder)));
-            }
-            let request = self
-                .clients
-                .dynamodb
-                .delete_item()
-                .table_name(self.table)
-                .key("LockID", AttributeValue::S(self.path.clone()))
-                .condition_expression("Info = :info")
-                .expression_attribute_values(":info", AttributeValue::S(text));
-            match self.clients.wait(request.send()) {
-                Ok(_) => return Ok(Unlocked::Yes),
-                Err(error) => {
-                    let failure = Failure::of(&error);
-                    if !failure.is_condition() {
-                        return Err(self.told(failure, "remove", "dynamodb:DeleteItem"));
-                    }
-                }
-            }
-        }
-        Ok(Unlocked::HeldBy(Box::default()))
-    }
-}
-
-/// The digest of a state, as the table has it.
-pub struct DigestItem<'a> {
-    pub clients: &'a Clients,
-    pub table: &'a str,
-    /// `BUCKET/KEY-md5`.
-    pub path: String,
-}
-
-impl DigestItem<'_> {
-    fn told(&self, failure: Failure, action: &'static str, permission: &str) -> TerraformError {
-        failure.told(
-            action,
-            format!("the digest {} in table {}", self.path, self.table),
-            &format!("{permission} on table {}", self.table),
-        )
-    }
-
-    /// Hexadecimal; `None` where there is none, or something that terraform passes over, too.
-    pub fn get(&self) -> Result<Option<String>, TerraformError> {
-        let item = get_item(self.clients, self.table, &self.path)
-            .map_err(|failure| self.told(failure, "read", "dynamodb:GetItem"))?;
-        Ok(item
-            .and_then(|item| string(&item, "Digest"))
-            .filter(|text| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())))
-    }
-
-    pub fn put(&self, digest: &str) -> Result<(), TerraformError> {
+    fn remove(&self, text: &String) -> Result<bool, TerraformError> {
         let request = self
-            .clients
-            .dynamodb
-            .put_item()
-            .table_name(self.table)
-            .item("LockID", AttributeValue::S(self.path.clone()))
-            .item("Digest", AttributeValue::S(digest.to_owned()));
-        match self.clients.wait(request.send()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.told(Failure::of(&error), "write", "dynamodb:PutItem")),
-        }
+            .0
+            .delete()
+            .condition_expression("Info = :info")
+            .expression_attribute_values(":info", AttributeValue::S(text.clone()));
+        self.0.done(request.send(), "remove", "dynamodb:DeleteItem")
     }
-}
-
-fn get_item(clients: &Clients, table: &str, path: &str) -> Result<Option<HashMap<String, AttributeValue>>, Failure> {
-    let request = clients
-        .dynamodb
-        .get_item()
-        .table_name(table)
-        .key("LockID", AttributeValue::S(path.to_owned()))
-        .consistent_read(true);
-    match clients.wait(request.send()) {
-        Ok(output) => Ok(output.item),
-        Err(error) => Err(Failure::of(&error)),
-    }
-}
-
-fn string(item: &HashMap<String, AttributeValue>, name: &str) -> Option<String> {
-    item.get(name)?.as_s().ok().cloned()
 }

@@ -14,6 +14,7 @@
 
 mod clients;
 mod failure;
+mod items;
 mod locks;
 mod object;
 mod settings;

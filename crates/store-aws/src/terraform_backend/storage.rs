@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use super::clients::Clients;
 use super::failure::Failure;
-use super::locks::{DigestItem, LockFile, LockItem, Taking};
+use super::items::{DigestItem, Item};
+use super::locks::{Lock, LockFile, LockItem, Taking};
 use super::object::{Condition, Object, Place};
 use super::settings::Settings;
 
@@ -82,20 +83,22 @@ impl S3Storage {
         })
     }
 
-    fn lock_item(&self) -> Option<LockItem<'_>> {
-        self.settings.dynamodb_table.as_deref().map(|table| LockItem {
+    fn item(&self, what: &'static str, path: String) -> Option<Item<'_>> {
+        self.settings.dynamodb_table.as_deref().map(|table| Item {
             clients: &self.clients,
             table,
-            path: self.settings.path(),
+            path,
+            what,
         })
     }
 
+    fn lock_item(&self) -> Option<LockItem<'_>> {
+        self.item("lock", self.settings.path()).map(LockItem)
+    }
+
     fn digest_item(&self) -> Option<DigestItem<'_>> {
-        self.settings.dynamodb_table.as_deref().map(|table| DigestItem {
-            clients: &self.clients,
-            table,
-            path: format!("{}-md5", self.settings.path()),
-        })
+        let path = format!("{}-md5", self.settings.path());
+        self.item("digest", path).map(DigestItem)
     }
 
     fn told(&self, failure: Failure, action: &'static str, permission: &str) -> TerraformError {
@@ -183,8 +186,18 @@ impl S3Storage {
                             settings: &settings,
                             key: &settings.key,
                         };
-                        let head = place.get_part(Some(&version), Some(HEAD)).await?;
-                        Ok(head.and_then(|head| serial_in(&head.bytes)))
+                        match place.get_part(Some(&version), Some(HEAD)).await {
+                            Ok(head) => Ok(head.and_then(|head| serial_in(&head.bytes))),
+                            // In an archive, or encrypted with a key that is gone or was another one: nobody can read it.
+                            Err(failure) if matches!(failure.status, Some(400 | 403 | 404 | 405 | 416)) => {
+                                tracing::warn!(
+                                    version,
+                                    "a former version of the state cannot be read: its serial is not known"
+                                );
+                                Ok(None)
+                            }
+                            Err(failure) => Err(failure),
+                        }
                     });
                 }
                 if !page.is_truncated().unwrap_or(false) {
@@ -267,8 +280,12 @@ impl StateStorage for S3Storage {
         Ok(stored(self.get()?))
     }
 
-    fn lock_outlives_process(&self) -> bool {
+    fn has_locks(&self) -> bool {
         self.settings.use_lockfile || self.settings.dynamodb_table.is_some()
+    }
+
+    fn lock_outlives_process(&self) -> bool {
+        self.has_locks()
     }
 
     fn lock(&self, info: &LockInfo) -> Result<(), TerraformError> {

@@ -148,8 +148,12 @@ impl StateStorage for HttpStorage {
         }
     }
 
-    fn lock_outlives_process(&self) -> bool {
+    fn has_locks(&self) -> bool {
         self.settings.lock_address.is_some()
+    }
+
+    fn lock_outlives_process(&self) -> bool {
+        self.has_locks()
     }
 
     fn lock(&self, info: &LockInfo) -> Result<(), TerraformError> {

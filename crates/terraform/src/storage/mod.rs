@@ -68,6 +68,11 @@ pub trait StateStorage: Send + Sync {
         self.read()
     }
 
+    /// Whether these settings name a lock at all. Without one nothing keeps two who write at the same time apart.
+    fn has_locks(&self) -> bool {
+        true
+    }
+
     /// Whether a lock stays when the process that took it dies, and has to be given back by whoever comes after it. False also
     /// where the settings name no lock at all.
     fn lock_outlives_process(&self) -> bool {
