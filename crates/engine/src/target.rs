@@ -21,10 +21,18 @@ impl Target {
     /// Nothing is called so, or several things are.
     pub fn resolve(context: &Context, revision: &str) -> Result<Target> {
         let catalogue = context.catalogue();
-        let by_name = match catalogue.find_all(revision) {
-            Ok(found) => found.items,
-            Err(CatalogueError::NotFound { .. } | CatalogueError::Ambiguous { .. }) => Vec::new(),
-            Err(error) => return Err(error.into()),
+        let known = |found: std::result::Result<Option<Vec<Release>>, CatalogueError>| match found {
+            Err(CatalogueError::NotFound { .. } | CatalogueError::Ambiguous { .. }) => Ok(Some(Vec::new())),
+            found => found.map_err(EngineError::from),
+        };
+        let indexed = catalogue.find_indexed(revision);
+        let by_name = match known(indexed.map(|found| found.map(|listing| listing.items)))? {
+            Some(found) => found,
+            // A branch, a time, a commit: Git knows it, and reading every manifest for its name would tell nothing.
+            None => match context.repository.resolve(revision) {
+                Ok(commit) => return Target::of_commit(context, revision, commit),
+                Err(_) => known(catalogue.find_all(revision).map(|listing| Some(listing.items)))?.unwrap_or_default(),
+            },
         };
         // A person who gives an id or a name means that very release; a commit means its best one.
         let named: Vec<Release> = by_name

@@ -187,29 +187,41 @@ impl<'s> Catalogue<'s> {
         items.into_iter().next().ok_or_else(not_found)
     }
 
-    /// All releases that [`find`](Self::find) chooses from, the one it would take first, with what could not be read.
-    pub fn find_all(&self, revision: &str) -> Result<Listing<Release>, CatalogueError> {
-        if let Ok(id) = revision.to_ascii_lowercase().parse::<ReleaseId>() {
-            match self.get(&id) {
-                Ok(release) => {
-                    return Ok(Listing {
-                        items: vec![release],
-                        unreadable: Vec::new(),
-                    });
-                }
-                Err(CatalogueError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
+    /// As [`Catalogue::find_all`], by the index alone: `None` where it has nothing that is called so, which is no proof. What it
+    /// names is proven by the manifests. For whoever can ask somebody else before all of them are read.
+    pub fn find_indexed(&self, revision: &str) -> Result<Option<Listing<Release>>, CatalogueError> {
+        if let Some(release) = self.by_id(revision)? {
+            return Ok(Some(release));
         }
         let indexed = self.summaries(usize::MAX)?;
         let chosen: Vec<Summary> = matching(&indexed.items, revision)?.into_iter().cloned().collect();
-        if let Some(listing) = self.confirmed(&chosen, &indexed.unreadable)? {
+        self.confirmed(&chosen, &indexed.unreadable)
+    }
+
+    /// All releases that [`find`](Self::find) chooses from, the one it would take first, with what could not be read.
+    pub fn find_all(&self, revision: &str) -> Result<Listing<Release>, CatalogueError> {
+        if let Some(listing) = self.find_indexed(revision)? {
             return Ok(listing);
         }
         // Nothing is called so, or the index lies: the manifests are what counts.
         let Listing { items, unreadable } = self.summaries_from_manifests()?;
         let chosen: Vec<Summary> = matching(&items, revision)?.into_iter().cloned().collect();
         self.whole(&chosen, unreadable).map(|(listing, _)| listing)
+    }
+
+    /// The one release whose whole id this is.
+    fn by_id(&self, revision: &str) -> Result<Option<Listing<Release>>, CatalogueError> {
+        let Ok(id) = revision.to_ascii_lowercase().parse::<ReleaseId>() else {
+            return Ok(None);
+        };
+        match self.get(&id) {
+            Ok(release) => Ok(Some(Listing {
+                items: vec![release],
+                unreadable: Vec::new(),
+            })),
+            Err(CatalogueError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The releases of a commit, given in full or by its first 7 digits or more; newest first.
