@@ -21,6 +21,34 @@ fn place_of(world: &World, event: &str) -> usize {
     1 + events.iter().position(|found| found == event).expect("it happened")
 }
 
+/// A saved plan is applied wherever lineage and serial are those of the state: none that was ever there may come again, not even
+/// one that only a former version of the object has.
+#[test]
+fn a_rollback_takes_a_serial_above_those_of_former_versions() {
+    in_bucket(|world, bucket| {
+        let (first, _) = story(&world, bucket.backend(StateLocks::File));
+        let now = world.state();
+        let raised = String::from_utf8(now.bytes.clone())
+            .unwrap()
+            .replace(&format!("\"serial\": {}", now.serial()), "\"serial\": 40");
+        bucket.put(&bucket.key, raised.as_bytes());
+        world.put("main.tf", &(bucket.backend(StateLocks::File) + &data("other", "o")));
+        let saved = world.out.join("saved").display().to_string();
+        world
+            .terraform(&["plan", "-input=false", "-no-color", &format!("-out={saved}")])
+            .exits(0);
+        // Somebody put an older copy of it there.
+        bucket.put(&bucket.key, &now.bytes);
+        world.git(&["checkout", "--quiet", "."]);
+        world.back_to_but(&first, &["terraform_data.gone"], &[]);
+        assert!(world.state().serial() > 40, "{}", world.state().serial());
+        world
+            .terraform(&["apply", "-input=false", "-no-color", &saved])
+            .exits(1)
+            .says("stale");
+    });
+}
+
 fn back_and_forward(locks: StateLocks) {
     in_bucket(|world, bucket| {
         let (first, second) = story(&world, bucket.backend(locks));
@@ -289,4 +317,26 @@ fn a_state_that_is_not_what_its_digest_says_can_be_restored() {
             .exits(0);
         world.is_at(&first);
     });
+}
+
+/// Nobody is refused by a lock that nobody takes.
+#[test]
+fn the_doctor_says_where_a_backend_has_no_lock() {
+    for is_locked in [false, true] {
+        in_bucket(|world, bucket| {
+            let mut backend = bucket.backend(StateLocks::File);
+            if !is_locked {
+                backend = backend.replace("    use_lockfile = true\n", "");
+                assert!(!backend.contains("lock"), "{backend}");
+            }
+            world.release_of(&(backend + &data("a", "one")));
+            let found = world.tool(&["doctor"]).exits(0).to_string();
+            let hint = "use_lockfile = true";
+            assert_eq!(
+                found.contains("has no lock") && found.contains(hint),
+                !is_locked,
+                "{found}"
+            );
+        });
+    }
 }

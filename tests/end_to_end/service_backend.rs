@@ -1,6 +1,6 @@
 //! Real terraform with the service as its `http` backend.
 
-use rollback_tests::{Service, World, data, kill, scenario, wait_until};
+use rollback_tests::{Service, World, data, kill, moved, scenario, wait_until};
 use serde_json::{Value, json};
 
 use crate::locks::WAITING;
@@ -177,6 +177,46 @@ fn a_stack_whose_state_lies_here_is_rolled_back_here() {
         assert_eq!(versions(&service, &token).len(), 3);
         let listed = world.tool(&["state", "versions", "--json"]).exits(0).json();
         assert!(listed["versions"].as_array().unwrap().len() >= 3, "{listed}");
+    });
+}
+
+/// Serials of versions that were written before the state was deleted count, too.
+#[test]
+fn a_rollback_here_takes_a_serial_above_every_one_written() {
+    served(|world, service, token| {
+        let approver = world.token("ann", "approver", &[]);
+        world.write(&[("main.tf", &(BACKEND.to_owned() + &data("a", "one")))]);
+        world.init();
+        world.commit("one");
+        world.apply(&[]);
+        let service = {
+            drop(service);
+            Service::start(&world, &["--listen", &address_of(&world)])
+        };
+        service.post("/v1/releases", &token, r#"{"name":"v1"}"#).is(201);
+        let renamed = data("b", "one") + &moved("terraform_data.a", "terraform_data.b");
+        world.write(&[("main.tf", &(BACKEND.to_owned() + &renamed))]);
+        world.commit("two");
+        world.apply(&[]);
+        let pulled = world.terraform(&["state", "pull"]).exits(0).json();
+        let with_serial = |serial: u64| {
+            let mut state = pulled.clone();
+            state["serial"] = serial.into();
+            state.to_string()
+        };
+        service.post(STATE, &token, &with_serial(40)).is(200);
+        service.call("DELETE", STATE, &token, "").is(200);
+        service
+            .post(STATE, &token, &with_serial(pulled["serial"].as_u64().unwrap()))
+            .is(200);
+        let (path, known) = service.rollback(&token, r#"{"revision":"v1"}"#);
+        assert_eq!(known["status"], "awaiting-approval", "{known}");
+        let body = json!({ "digest": known["approval"]["digest"] }).to_string();
+        service.post(&format!("{path}/approvals"), &approver, &body).is(201);
+        let known = service.until(&path, &token, |known| known["over"] == true);
+        assert_eq!(known["status"], "completed", "{known}");
+        let now = world.terraform(&["state", "pull"]).exits(0).json();
+        assert!(now["serial"].as_u64().unwrap() > 40, "{}", now["serial"]);
     });
 }
 

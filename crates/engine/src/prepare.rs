@@ -31,6 +31,7 @@ use crate::policy::{self, Ends, Gate};
 use crate::reconcile::{self, Guard, Reconciled, Refusal};
 use crate::risk;
 use crate::secrets;
+use crate::serial;
 use crate::target::Target;
 
 /// What the caller wants of a stack.
@@ -164,11 +165,16 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         &deployed.configuration,
         &goal.configuration,
     )?;
-    let serial = next_serial(context, stack, &current)?;
+    let serial = current.serial() + 1;
     let mut joined = join(&current, goal.state.as_ref(), &inverse, serial, &carried.rewrites)?;
     if !joined.edited {
         // Nothing is written then, so that the plan must be of the very bytes that are live.
         joined.state = current.clone();
+    } else if request.folder.is_some() {
+        // Only what may be written is worth the look at everything that was ever written.
+        let mut editor = joined.state.edit();
+        editor.set_serial(serial::next(context, stack, &live)?);
+        joined.state = editor.finish()?;
     }
     warnings.extend(carried.notes.iter().cloned());
 
@@ -382,17 +388,6 @@ fn check_lineage(stack: &Stack, live: &Live, target: Option<&State>) -> Result<(
         .hint("check the backend and the workspace of the stack; a release of another lineage cannot be gone back to"));
     }
     Ok(())
-}
-
-/// Above every serial that was ever seen of this stack, so that no old saved plan comes alive again.
-fn next_serial(context: &Context, stack: &Stack, current: &State) -> Result<u64> {
-    let mut highest = current.serial();
-    for version in context.catalogue().state_versions(&stack.name)? {
-        if version.state.lineage == current.lineage() {
-            highest = highest.max(version.state.serial);
-        }
-    }
-    Ok(highest + 1)
 }
 
 #[allow(clippy::too_many_arguments)] // One call, everything in it is needed for the folder.

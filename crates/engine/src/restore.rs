@@ -4,9 +4,8 @@
 use std::time::Instant;
 
 use rollback_inverse::{Fate, Input, compute};
-use rollback_release::{BlobId, Release, ReleaseId, ReleaseKind, StateVersion};
+use rollback_release::{Release, ReleaseId, ReleaseKind, StateVersion};
 use rollback_state::State;
-use rollback_terraform::StateHeader;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -17,11 +16,12 @@ use crate::envelope::{self, Envelope};
 use crate::error::{EngineError, Kind, Result};
 use crate::folder::private_folder;
 use crate::guard::refused;
-use crate::journal::{Event, Journal};
+use crate::journal::Event;
 use crate::live::{self, Live};
 use crate::observe::Stage;
 use crate::reconcile::{Guard, Refusal};
 use crate::run::{Consent, Purpose, Run, Runs, StackTarget, Status};
+use crate::serial;
 use crate::versions;
 use crate::writing::{self, Reading};
 
@@ -59,10 +59,6 @@ pub struct Restore {
 /// # Errors
 /// The version is not there, or is of another lineage.
 pub fn look(context: &Context, stack: &Stack, version: &StateVersion) -> Result<Restore> {
-    look_in(context, stack, version, "")
-}
-
-fn look_in(context: &Context, stack: &Stack, version: &StateVersion, run: &str) -> Result<Restore> {
     let old = context.catalogue().state(&version.state)?;
     context.observer.stage(&stack.name, Stage::ReadingState);
     let live = Live::read_damaged(context, stack)?;
@@ -78,10 +74,8 @@ fn look_in(context: &Context, stack: &Stack, version: &StateVersion, run: &str) 
         ))
         .hint("check the backend and the workspace of the stack"));
     }
-    let serial = highest_serial(context, stack, &live, run)?
-        .max(current.serial())
-        .max(old.serial())
-        + 1;
+    // The kept state may be of another stack's release, and so of none that is looked at.
+    let serial = serial::next(context, stack, &live)?.max(old.serial() + 1);
     let mut editor = old.edit();
     editor.set_serial(serial);
     let state = editor.finish()?;
@@ -123,41 +117,6 @@ fn look_in(context: &Context, stack: &Stack, version: &StateVersion, run: &str) 
             .collect(),
     };
     Ok(Restore { report, live, state })
-}
-
-/// The highest serial that was ever seen of a stack's state: by releases, by the backend's former versions, by runs whose
-/// result no release keeps. A saved plan is applied by terraform whenever lineage and serial are those of the state, so that
-/// no serial may come twice. What this very run meant to write and did not is nothing that anybody has seen.
-fn highest_serial(context: &Context, stack: &Stack, live: &Live, this_run: &str) -> Result<u64> {
-    let mut highest = live
-        .storage(context)?
-        .highest_serial()
-        .map_err(crate::terraform_error)?;
-    for version in context.catalogue().state_versions(&stack.name)? {
-        highest = highest.max(version.state.serial);
-    }
-    let runs = Runs::new(context.store.as_ref(), &context.project);
-    for (run, _) in runs.all()? {
-        if run.id == this_run
-            || run.result.is_some()
-            || !(run.selected.is_empty() || run.selected.contains(&stack.name))
-        {
-            continue;
-        }
-        for entry in Journal::open(context.store.as_ref(), &context.project, &run.id)?.entries() {
-            if let Event::StateWriteIntended {
-                stack: named, to_blob, ..
-            } = &entry.event
-                && *named == stack.name
-                && let Ok(id) = to_blob.parse::<BlobId>()
-                && let Ok(bytes) = context.store.get_blob(&id)
-                && let Ok(header) = StateHeader::parse(&bytes)
-            {
-                highest = highest.max(header.serial);
-            }
-        }
-    }
-    Ok(highest)
 }
 
 /// Makes a kept state the current one, in a run of its own.
@@ -351,7 +310,7 @@ impl Drive<'_> {
 
     fn restore_now(&mut self, stack: &Stack, version: &StateVersion, approver: &dyn Approver) -> Result<String> {
         let context = self.context;
-        let restore = look_in(context, stack, version, &self.run.id)?;
+        let restore = look(context, stack, version)?;
         let envelope = restore.envelope();
         let digest = envelope::digest(&[&envelope], &[]);
         let approved = self.journal.approved(&stack.name) == Some(&envelope);

@@ -297,6 +297,17 @@ impl<'s> States<'s> {
         Ok(found)
     }
 
+    /// The highest serial that was ever written, deleted states included; 0 where none was.
+    pub fn highest_serial(&self) -> Result<u64, StateRefusal> {
+        let prefix = keys::state_versions(self.project, self.stack, self.workspace);
+        let mut highest = 0;
+        for Entry { key, value, .. } in crate::all_entries(self.store, &prefix)? {
+            let version: WrittenState = decode(&key, &value)?;
+            highest = highest.max(version.state.map_or(0, |state| state.serial));
+        }
+        Ok(highest)
+    }
+
     fn change(&self, mut how: impl FnMut(&mut Head) -> Result<bool, StateRefusal>) -> Result<(), StateRefusal> {
         let key = self.head_key();
         for _ in 0..TRIES {

@@ -121,6 +121,22 @@ fn all_states_are_found_past_their_versions() {
 }
 
 #[test]
+fn the_highest_serial_outlives_the_deletion_of_its_state() {
+    let store = MemoryStore::default();
+    let states = States::new(&store, "p", "app", "default");
+    assert_eq!(states.highest_serial().unwrap(), 0);
+    states.write(&state(40, "l", "x"), &Writer::default()).unwrap();
+    states.delete(&Writer::default()).unwrap();
+    states.write(&state(3, "l", "x"), &Writer::default()).unwrap();
+    assert_eq!(states.highest_serial().unwrap(), 40);
+    assert_eq!(
+        States::new(&store, "p", "app", "dev").highest_serial().unwrap(),
+        0,
+        "another workspace is another state"
+    );
+}
+
+#[test]
 fn of_writers_at_once_each_serial_is_won_by_one() {
     let store = MemoryStore::default();
     std::thread::scope(|scope| {
