@@ -154,22 +154,7 @@ fn project(examination: &mut Examination<'_>, context: &rollback_engine::context
     for stack in &context.stacks {
         let what = format!("stack {}", stack.name);
         match Live::read(context, stack) {
-            Ok(live) => match live.state() {
-                Some(state) => examination.good(
-                    &what,
-                    &format!(
-                        "{} objects, serial {}, at {}",
-                        state.instances().count(),
-                        state.serial(),
-                        live.location()
-                    ),
-                ),
-                None => examination.note(
-                    &what,
-                    &format!("no state at {}", live.location()),
-                    "apply it once, then take a snapshot",
-                ),
-            },
+            Ok(live) => live_state(examination, context, &what, &live),
             Err(error) => examination.bad(&what, &error.message, &error.hints),
         }
         let folder = context.root.join(&stack.dir);
@@ -208,6 +193,44 @@ fn project(examination: &mut Examination<'_>, context: &rollback_engine::context
                 &format!("`infra-rollback resume {}`, or `abort`", run.id),
             );
         }
+    }
+}
+
+/// What is there, and whether the backend keeps two who write it at the same time apart.
+fn live_state(examination: &mut Examination<'_>, context: &rollback_engine::context::Context, what: &str, live: &Live) {
+    match live.state() {
+        Some(state) => examination.good(
+            what,
+            &format!(
+                "{} objects, serial {}, at {}",
+                state.instances().count(),
+                state.serial(),
+                live.location()
+            ),
+        ),
+        None => examination.note(
+            what,
+            &format!("no state at {}", live.location()),
+            "apply it once, then take a snapshot",
+        ),
+    }
+    match live.storage(context) {
+        Ok(storage) if !storage.has_locks() => examination.note(
+            what,
+            &format!(
+                "its {} backend has no lock: nothing keeps a terraform away while the state is written, by another terraform or by a \
+                 rollback",
+                live.kind()
+            ),
+            match live.kind() {
+                "s3" => "set `use_lockfile = true` in the backend block (Terraform 1.10, OpenTofu 1.10), or `dynamodb_table`",
+                "http" => "set `lock_address` and `unlock_address` in the backend block, if the server has locks",
+                "consul" => "remove `lock = false` from the backend block",
+                _ => "set the backend's locks up; Terraform's documentation of the backend says how",
+            },
+        ),
+        Ok(_) => {}
+        Err(error) => examination.bad(what, &error.message, &error.hints),
     }
 }
 
