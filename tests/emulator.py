@@ -7,10 +7,16 @@ cannot be tested against that. Bodies are read before the turn is taken, so that
 Head and body of an answer leave together. werkzeug sends them one after the other, and terraform 1.11 now and then hangs
 up between the two; it asks again, and finds the lock that it took with the first request to be somebody else's.
 
+`POST /age-objects?BUCKET` makes all objects of a bucket 30 days older: a collection of garbage leaves young ones alone, and
+S3's clock is nobody's to set.
+
+moto takes no notice of a customer's key (SSE-C): here an object that was put with one is given to nobody without it.
+
 For each transaction moto copies the whole table, item by item; the containers suffice where transactions put and delete.
 """
 
 import copy
+import datetime
 import io
 import sys
 import threading
@@ -19,6 +25,7 @@ from moto import server
 from moto.dynamodb import models
 from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.s3.models import s3_backends
 from werkzeug.serving import WSGIRequestHandler
 
 class Copying:
@@ -36,6 +43,28 @@ class Copying:
 
 
 models.copy = Copying
+
+
+def age_objects(bucket):
+    for account in s3_backends.values():
+        for backend in account.values():
+            if bucket in backend.buckets:
+                for key in backend.buckets[bucket].keys.values():
+                    key.last_modified -= datetime.timedelta(days=30)
+
+
+# Path of an object: the MD5 of the key that it was put with.
+customer_keys = {}
+
+
+def lacks_its_key(environ):
+    path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+    key = environ.get("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY_MD5")
+    if method == "PUT" and key:
+        customer_keys[path] = key
+    return method in ("GET", "HEAD") and customer_keys.get(path, key) != key
+
+
 turn = threading.RLock()
 answer = DomainDispatcherApplication.__call__
 
@@ -45,6 +74,13 @@ def answer_in_turn(self, environ, start_response):
     if length:
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(length)))
     with turn:
+        if environ["PATH_INFO"] == "/age-objects":
+            age_objects(environ["QUERY_STRING"])
+            start_response("204 No Content", [])
+            return []
+        if lacks_its_key(environ):
+            start_response("400 Bad Request", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>InvalidRequest</Code><Message>It was put with a customer's key.</Message></Error>"]
         return answer(self, environ, start_response)
 
 

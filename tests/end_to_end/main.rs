@@ -31,6 +31,7 @@ mod secrets;
 mod service;
 mod service_backend;
 mod shared_store;
+mod shared_upkeep;
 mod stacks;
 mod steps;
 mod upkeep;

@@ -319,6 +319,61 @@ fn a_state_that_is_not_what_its_digest_says_can_be_restored() {
     });
 }
 
+/// Rolls back and forward, and ends with a state that we have written, not terraform.
+fn back_forward_and_restored(world: &World, bucket: &StateBucket, backend: String) {
+    let (first, second) = story(world, backend);
+    world.back_to_but(&first, &["terraform_data.gone"], &[]);
+    world.undo_to(&second, &["terraform_data.added"]);
+    world
+        .tool(&["state", "restore", &first.commit, "--auto-approve", "--accept-orphans"])
+        .exits(0);
+    assert_eq!(bucket.holders(), Vec::<serde_json::Value>::new());
+}
+
+#[test]
+fn with_a_kms_key() {
+    in_bucket(|world, bucket| {
+        let key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-44cd-96ef-1234567890ab";
+        let more = format!("    encrypt = true\n    kms_key_id = \"{key}\"\n");
+        back_forward_and_restored(&world, &bucket, bucket.backend_with(StateLocks::Both, &more));
+        assert_eq!(
+            bucket.header("x-amz-server-side-encryption").as_deref(),
+            Some("aws:kms")
+        );
+        let found = bucket.header("x-amz-server-side-encryption-aws-kms-key-id");
+        assert_eq!(found.as_deref(), Some(key));
+    });
+}
+
+/// The emulator gives what was put with a customer's key to nobody without it.
+#[test]
+fn with_a_key_of_the_customers_own() {
+    in_bucket(|mut world, mut bucket| {
+        let (key, md5) = (
+            "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+            "hRasmdxgYDKV3nvbahU1MA==",
+        );
+        let more = format!("    encrypt = true\n    sse_customer_key = \"{key}\"\n");
+        let without = bucket.clone();
+        bucket.customer_key = Some((key, md5));
+        bucket.hold_state_of(&mut world);
+        back_forward_and_restored(&world, &bucket, bucket.backend_with(StateLocks::File, &more));
+        assert!(bucket.state().is_some());
+        assert_eq!(without.state(), None, "what we wrote has the key, too");
+    });
+}
+
+#[test]
+fn with_a_role_of_another_account() {
+    in_bucket(|world, mut bucket| {
+        let role = "arn:aws:iam::210987654321:role/state";
+        bucket.move_table_to(role);
+        let more = format!("    assume_role = {{ role_arn = \"{role}\", session_name = \"test\" }}\n");
+        back_forward_and_restored(&world, &bucket, bucket.backend_with(StateLocks::Both, &more));
+        assert!(bucket.digest().is_some());
+    });
+}
+
 /// Nobody is refused by a lock that nobody takes.
 #[test]
 fn the_doctor_says_where_a_backend_has_no_lock() {

@@ -5,7 +5,7 @@ use rollback_tests::{World, data, kill, moved, shared_store, wait_until};
 use crate::locks::waiting_on_the_way_back;
 
 /// Runs a test in a world whose store is a bucket and a table of its own.
-fn scenario(test: impl FnOnce(World)) {
+pub fn scenario(test: impl FnOnce(World)) {
     if !World::can_exist() {
         return;
     }

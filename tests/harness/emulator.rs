@@ -11,6 +11,8 @@ use serde_json::Value;
 pub struct Emulator {
     /// `127.0.0.1:5000`
     pub host: String,
+    /// As whom it is asked: it tells accounts apart by it.
+    access_key: String,
 }
 
 impl Emulator {
@@ -22,7 +24,23 @@ impl Emulator {
         };
         Some(Emulator {
             host: endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned(),
+            access_key: "test".to_owned(),
         })
+    }
+
+    /// The same one, asked as a role that is taken now.
+    ///
+    /// # Panics
+    /// It is refused.
+    #[track_caller]
+    pub fn in_role(&self, role: &str) -> Emulator {
+        let parameters = format!("Action=AssumeRole&Version=2011-06-15&RoleArn={role}&RoleSessionName=test");
+        let answer = self.query("sts", &parameters);
+        let (_, rest) = answer.split_once("<AccessKeyId>").expect("an answer has a key");
+        Emulator {
+            host: self.host.clone(),
+            access_key: rest.split('<').next().unwrap_or_default().to_owned(),
+        }
     }
 
     /// A call of a JSON service; `target` is what X-Amz-Target says.
@@ -50,14 +68,28 @@ impl Emulator {
         answer
     }
 
-    /// Any call.
+    /// Any call: status and body of the answer.
     pub(crate) fn call(&self, method: &str, path: &str, service: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let (status, _, body) = self.ask(method, path, service, headers, body);
+        (status, body)
+    }
+
+    /// As [`Emulator::call`], with the answer's head.
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        service: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(&self.host).expect("the emulator listens");
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: \
+             Credential={}/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: \
              {}\r\n{headers}\r\n",
             self.host,
+            self.access_key,
             body.len()
         );
         stream.write_all(head.as_bytes()).expect("the emulator listens");
@@ -68,11 +100,12 @@ impl Emulator {
             .windows(4)
             .position(|four| four == b"\r\n\r\n")
             .expect("an answer has a head");
-        let status = String::from_utf8_lossy(&answer[..end])
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok())
             .expect("an answer has a status");
-        (status, answer.split_off(end + 4))
+        (status, head, answer.split_off(end + 4))
     }
 }

@@ -18,6 +18,10 @@ pub struct StateBucket {
     pub table: String,
     /// Of the state's object.
     pub key: String,
+    /// As whom the table is asked.
+    table_account: Emulator,
+    /// The base64 of the customer's key (SSE-C) and of its MD5, where objects are read with one.
+    pub customer_key: Option<(&'static str, &'static str)>,
 }
 
 /// Which locks the backend block names.
@@ -37,10 +41,12 @@ impl StateBucket {
         let emulator = Emulator::here()?;
         let name = format!("terraform-{}", unique());
         let bucket = StateBucket {
-            emulator,
             table: format!("{name}-locks"),
             name,
             key: KEY.to_owned(),
+            table_account: emulator.clone(),
+            emulator,
+            customer_key: None,
         };
         bucket.s3("PUT", "", b"").expect("the bucket can be made");
         bucket
@@ -50,7 +56,12 @@ impl StateBucket {
                 b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
             )
             .expect("the bucket can be versioned");
-        bucket.table(
+        bucket.make_table();
+        Some(bucket)
+    }
+
+    fn make_table(&self) {
+        self.table(
             "CreateTable",
             json!({
                 "BillingMode": "PAY_PER_REQUEST",
@@ -58,7 +69,16 @@ impl StateBucket {
                 "AttributeDefinitions": [{"AttributeName": "LockID", "AttributeType": "S"}],
             }),
         );
-        Some(bucket)
+    }
+
+    /// Another lock table, in the account of a role: who does not take the role does not find it.
+    ///
+    /// # Panics
+    /// The emulator refuses.
+    pub fn move_table_to(&mut self, role: &str) {
+        self.table_account = self.emulator.in_role(role);
+        self.table += "-elsewhere";
+        self.make_table();
     }
 
     /// Gives a world its state there.
@@ -76,7 +96,12 @@ impl StateBucket {
 
     /// The `terraform` block that names this bucket as backend.
     pub fn backend(&self, locks: StateLocks) -> String {
-        let mut lines = String::new();
+        self.backend_with(locks, "")
+    }
+
+    /// As [`StateBucket::backend`], with more lines in the block.
+    pub fn backend_with(&self, locks: StateLocks, more: &str) -> String {
+        let mut lines = more.to_owned();
         if locks != StateLocks::Item {
             lines += "    use_lockfile = true\n";
         }
@@ -86,7 +111,7 @@ impl StateBucket {
         format!(
             "terraform {{\n  backend \"s3\" {{\n    bucket = \"{}\"\n    key = \"{KEY}\"\n    region = \"us-east-1\"\n    use_path_style = \
              true\n    skip_credentials_validation = true\n    skip_requesting_account_id = true\n    endpoints = {{ s3 = \
-             \"http://{host}\", dynamodb = \"http://{host}\" }}\n{lines}  }}\n}}\n",
+             \"http://{host}\", dynamodb = \"http://{host}\", sts = \"http://{host}\" }}\n{lines}  }}\n}}\n",
             self.name,
             host = self.emulator.host
         )
@@ -100,6 +125,17 @@ impl StateBucket {
     /// An object's bytes.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.s3("GET", &format!("/{key}"), b"")
+    }
+
+    /// A header of the answer to a look at the state's object, by its name in small letters.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let (_, head, _) = self
+            .emulator
+            .ask("HEAD", &format!("/{}/{}", self.name, self.key), "s3", "", b"");
+        head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
     }
 
     /// Writes an object, as somebody without any lock would.
@@ -151,8 +187,18 @@ impl StateBucket {
 
     fn s3(&self, method: &str, path: &str, body: &[u8]) -> Option<Vec<u8>> {
         let path = format!("/{}{path}", self.name);
-        let (status, answer) = self.emulator.call(method, &path, "s3", "", body);
+        let (status, answer) = self.emulator.call(method, &path, "s3", &self.key_headers(), body);
         (200..300).contains(&status).then_some(answer)
+    }
+
+    fn key_headers(&self) -> String {
+        let name = "x-amz-server-side-encryption-customer";
+        match self.customer_key {
+            Some((key, md5)) => {
+                format!("{name}-algorithm: AES256\r\n{name}-key: {key}\r\n{name}-key-md5: {md5}\r\n")
+            }
+            None => String::new(),
+        }
     }
 
     fn table(&self, operation: &str, mut body: Value) -> Value {
@@ -160,7 +206,7 @@ impl StateBucket {
         let target =
             format!("X-Amz-Target: DynamoDB_20120810.{operation}\r\nContent-Type: application/x-amz-json-1.0\r\n");
         let (status, answer) = self
-            .emulator
+            .table_account
             .call("POST", "/", "dynamodb", &target, body.to_string().as_bytes());
         assert_eq!(status, 200, "{operation}: {}", String::from_utf8_lossy(&answer));
         serde_json::from_slice(&answer).unwrap_or_default()
