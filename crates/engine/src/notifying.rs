@@ -31,6 +31,14 @@ pub struct Notices {
     pub template: Option<String>,
 }
 
+impl Notices {
+    /// The names of the channels that bring an invitation to the post-mortem.
+    pub fn inviting(&self) -> Vec<&str> {
+        let channels = self.channels.iter().filter(|channel| channel.kind == "smtp");
+        channels.map(|channel| channel.name.as_str()).collect()
+    }
+}
+
 /// What a template of messages is given.
 #[derive(Serialize)]
 struct Words<'a> {
@@ -109,11 +117,17 @@ impl Drive<'_> {
             })?;
         }
         let journal = self.journal.entries();
+        let mut run = self.run.clone();
+        if phase == Phase::Start {
+            // It is about to be: nobody needs to hear that it was being planned.
+            run.status = Status::Applying;
+        }
         let sources = Sources {
-            run: &self.run,
+            run: &run,
             journal,
             incident: &self.context.settings.incident,
             notifies: true,
+            inviting: self.context.notices.inviting(),
             now: Timestamp::now(),
         };
         let number = journal.len();
@@ -244,6 +258,7 @@ impl Updates {
                     journal: journal.entries(),
                     incident: &incident,
                     notifies: true,
+                    inviting: notices.inviting(),
                     now: Timestamp::now(),
                 };
                 let told = send(&notices, &channels, Phase::Update, &sources, number);

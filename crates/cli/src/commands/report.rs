@@ -40,11 +40,16 @@ pub fn run(global: &Global, arguments: &ReportArguments, output: &Output) -> Res
     };
     let journal = Journal::open(kept.store.as_ref(), &kept.project, &run.id)?;
     let now = Timestamp::now();
+    let tables = &located.settings.notifications;
+    let inviting = tables.iter().filter(|table| table.kind == "smtp");
     let report = report(&Sources {
         run: &run,
         journal: journal.entries(),
         incident: &located.settings.incident,
-        notifies: !located.settings.notifications.is_empty(),
+        notifies: !tables.is_empty(),
+        inviting: inviting
+            .map(|table| table.name.as_deref().unwrap_or(&table.kind))
+            .collect(),
         now,
     });
     let format = match output.is_json() {
@@ -62,7 +67,9 @@ pub fn run(global: &Global, arguments: &ReportArguments, output: &Output) -> Res
                 Some(own) => ("incident.report_template", own.as_str()),
                 None => ("report", templates::REPORT),
             };
-            templates::render(name, template, Words { report: &report }).map_err(EngineError::usage)?
+            templates::render(name, template, Words { report: &report })
+                .map(|text| text.trim_end().to_owned() + "\n")
+                .map_err(EngineError::usage)?
         }
     };
     let text = output.secrets().scrub(&text);

@@ -69,6 +69,7 @@ pub fn show(global: &Global, id: &str, output: &Output) -> Result<()> {
         journal: journal.entries(),
         incident: &context.settings.incident,
         notifies: !context.notices.channels.is_empty(),
+        inviting: context.notices.inviting(),
         now: Timestamp::now(),
     });
     print_one(output, &run, journal.entries(), &report.checklist);

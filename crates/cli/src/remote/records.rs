@@ -74,6 +74,7 @@ pub fn run(connection: &Connection, text: &str, output: &Output) -> Result<()> {
         // The service's own settings are not known here.
         incident: &IncidentSection::default(),
         notifies: true,
+        inviting: Vec::new(),
         now: Timestamp::now(),
     });
     commands::runs::print_one(output, &shown.run, &shown.journal, &report.checklist);

@@ -13,6 +13,10 @@ pub(super) fn checklist(sources: &Sources<'_>, after: Option<&AskedAt>) -> Vec<I
     let delivered =
         |wanted: Phase| has(&|event| matches!(event, Event::Notified { phase, error: None, .. } if *phase == wanted));
     let item = |item: &'static str, done: bool, note: Option<String>| Item { item, done, note };
+    let invited = has(&|event| {
+        matches!(event, Event::Notified { channel, phase: Phase::End, error: None }
+            if sources.inviting.contains(&channel.as_str()))
+    });
     let over = run.status.is_over();
     let at_rest = stacks(run, journal)
         .iter()
@@ -59,7 +63,7 @@ pub(super) fn checklist(sources: &Sources<'_>, after: Option<&AskedAt>) -> Vec<I
         item("Update incident report", over, None),
         item(
             "Schedule post-mortem",
-            delivered(Phase::End) && run.status == Status::Completed,
+            invited && run.status == Status::Completed,
             Some(format!("infra-rollback report {} --format ics", run.id)),
         ),
     ]

@@ -3,7 +3,7 @@
 use rollback_runbook::checks::Verification;
 use rollback_runbook::step::StepChange;
 
-use super::{Approval, AskedAt, Decision, StackLine, StepLine, Told};
+use super::{Approval, AskedAt, Decision, StackLine, StepLine, Told, second};
 use crate::journal::{Entry, Event};
 use crate::run::Run;
 
@@ -88,7 +88,7 @@ pub(super) fn decisions(run: &Run, journal: &[Entry]) -> Vec<Decision> {
     decisions.extend(journal.iter().filter_map(|entry| {
         let decision = |by: &String, what: String, reason: &String| {
             Some(Decision {
-                at: Some(entry.at),
+                at: Some(second(entry.at)),
                 by: by.clone(),
                 what,
                 reason: Some(reason.clone()),
@@ -109,7 +109,7 @@ pub(super) fn decisions(run: &Run, journal: &[Entry]) -> Vec<Decision> {
                 decision(by, format!("{stack}: the lock is taken away"), reason)
             }
             Event::Aborted { by } => Some(Decision {
-                at: Some(entry.at),
+                at: Some(second(entry.at)),
                 by: by.clone(),
                 what: "the run is given up".to_owned(),
                 reason: None,
@@ -123,7 +123,7 @@ pub(super) fn decisions(run: &Run, journal: &[Entry]) -> Vec<Decision> {
 pub(super) fn approvals(journal: &[Entry]) -> Vec<Approval> {
     let approval = |entry: &Entry| match &entry.event {
         Event::Approved { digest, by, how } => Some(Approval {
-            at: entry.at,
+            at: second(entry.at),
             digest: digest.clone(),
             by: by.clone(),
             how: how.clone(),
@@ -146,7 +146,7 @@ pub(super) fn verification(journal: &[Entry]) -> Vec<AskedAt> {
                 },
         } => Some(AskedAt {
             moment: *moment,
-            at: *ended_at,
+            at: second(*ended_at),
             passed: *passed,
             checks: checks.clone(),
         }),
@@ -158,7 +158,7 @@ pub(super) fn verification(journal: &[Entry]) -> Vec<AskedAt> {
 pub(super) fn told(journal: &[Entry]) -> Vec<Told> {
     let told = |entry: &Entry| match &entry.event {
         Event::Notified { channel, phase, error } => Some(Told {
-            at: entry.at,
+            at: second(entry.at),
             channel: channel.clone(),
             phase: *phase,
             error: error.clone(),

@@ -26,6 +26,8 @@ pub struct Sources<'a> {
     pub incident: &'a IncidentSection,
     /// Whether somebody is told of runs at all.
     pub notifies: bool,
+    /// The names of the channels that bring an invitation.
+    pub inviting: Vec<&'a str>,
     pub now: Timestamp,
 }
 
@@ -155,6 +157,11 @@ pub struct Line {
     pub what: String,
 }
 
+/// Nobody reads less than a second of it.
+fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 /// Makes the record.
 pub fn report(sources: &Sources<'_>) -> Report {
     let Sources { run, journal, now, .. } = *sources;
@@ -172,7 +179,7 @@ pub fn report(sources: &Sources<'_>) -> Report {
         .iter()
         .filter(|entry| shown(&entry.event))
         .map(|entry| Line {
-            at: entry.at,
+            at: second(entry.at),
             what: words::describe(&entry.event),
         })
         .collect();
@@ -198,8 +205,8 @@ pub fn report(sources: &Sources<'_>) -> Report {
         status: run.status.as_str(),
         actor: run.actor.clone(),
         reason: run.reason.clone(),
-        started_at: run.created_at,
-        ended_at: run.ended_at,
+        started_at: second(run.created_at),
+        ended_at: run.ended_at.map(second),
         seconds: took.as_secs(),
         minutes: took.as_mins(),
         backup: run.backup.clone(),
