@@ -26,6 +26,7 @@ mod records;
 mod refactors;
 mod remote;
 mod restore;
+mod runbook;
 mod s3_backend;
 mod secrets;
 mod service;

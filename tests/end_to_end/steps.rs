@@ -239,3 +239,33 @@ fn killed_at_any_entry_of_the_journal_it_ends_at_the_target() {
         }
     });
 }
+
+#[test]
+fn a_step_can_be_left_out_of_what_goes_on_and_of_what_goes_back() {
+    scenario(|world| {
+        let Story { world, first, second } = story(world);
+        world.put_out("forbidden");
+        world.tool(&to(&first.commit, YES)).exits(4);
+        world
+            .tool(&["resume", "--auto-approve", "--skip-step", "migration"])
+            .exits(2);
+        world
+            .tool(&["resume", "--auto-approve", "--skip-step", "migrations"])
+            .exits(0);
+        world.is_at(&first);
+        is(&world, "blue", "a\nb\nc\n");
+        world
+            .tool(&["undo", "--auto-approve", "--skip-step", "traffic"])
+            .exits(0);
+        world.is_at(&second);
+        is(&world, "blue", "a\nb\nc\n");
+        let release = world.tool(&["show", &second.commit, "--json"]).exits(0).json();
+        let steps = release["steps"].as_array().unwrap_or_else(|| panic!("{release}"));
+        assert!(
+            steps
+                .iter()
+                .any(|step| step["name"] == "migrations" && step["seen"] == true),
+            "{steps:?}"
+        );
+    });
+}

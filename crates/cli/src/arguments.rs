@@ -378,6 +378,8 @@ pub struct UndoArguments {
     #[command(flatten)]
     pub skipping: SkipArguments,
     #[command(flatten)]
+    pub steps: StepArguments,
+    #[command(flatten)]
     pub waiting: WaitArguments,
     #[command(flatten)]
     pub variables: VariableArguments,
@@ -394,6 +396,8 @@ pub struct ResumeArguments {
     pub consent: ConsentArguments,
     #[command(flatten)]
     pub skipping: SkipArguments,
+    #[command(flatten)]
+    pub steps: StepArguments,
     #[command(flatten)]
     pub waiting: WaitArguments,
     #[command(flatten)]

@@ -45,11 +45,11 @@ pub fn parts(settings: &Project, folder: &Path, stacks: &[Stack]) -> Result<Vec<
     Ok(parts)
 }
 
-/// Leaves out the steps that the person does not want.
+/// Whether the steps that the person does not want are there.
 ///
 /// # Errors
 /// There is no step of that name.
-pub fn choose(context: &mut Context, arguments: &StepArguments, some_stacks: bool, some_objects: bool) -> Result<()> {
+pub fn check_names(context: &Context, arguments: &StepArguments) -> Result<()> {
     for name in &arguments.skip_step {
         if !context.parts.iter().any(|part| part.name == *name) {
             let known: Vec<&str> = context.parts.iter().map(|part| part.name.as_str()).collect();
@@ -61,6 +61,15 @@ pub fn choose(context: &mut Context, arguments: &StepArguments, some_stacks: boo
             );
         }
     }
+    Ok(())
+}
+
+/// Leaves out the steps that the person does not want.
+///
+/// # Errors
+/// As [`check_names`].
+pub fn choose(context: &mut Context, arguments: &StepArguments, some_stacks: bool, some_objects: bool) -> Result<()> {
+    check_names(context, arguments)?;
     if some_stacks || some_objects {
         // Who names stacks or objects means those and nothing beside them.
         context.parts.clear();

@@ -55,6 +55,11 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
             run.consent.policy.push(rule.clone());
         }
     }
+    for step in &consent.skipped_steps {
+        if !run.consent.skipped_steps.contains(step) {
+            run.consent.skipped_steps.push(step.clone());
+        }
+    }
     if consent.policy_reason.is_some() {
         run.consent.policy_reason.clone_from(&consent.policy_reason);
     }

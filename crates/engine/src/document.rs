@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::prepare::Prepared;
 use crate::reconcile::{Item, Reconciled};
-use crate::steps::{PreparedStep, Way};
+use crate::steps::{PreparedStep, Runtime, Way};
 
 /// What kind of release it is, and the run that it belongs to.
 pub fn release_kind(kind: &ReleaseKind) -> (&'static str, Option<&str>) {
@@ -21,7 +21,13 @@ pub fn release_kind(kind: &ReleaseKind) -> (&'static str, Option<&str>) {
 
 /// A release as JSON: what it is, no values.
 pub fn describe_release(release: &Release) -> Value {
-    describe_summary(&Summary::of(release))
+    let mut document = describe_summary(&Summary::of(release));
+    let steps = Runtime::of(release).unwrap_or_default().steps;
+    document["steps"] = steps
+        .iter()
+        .map(|(name, kept)| json!({ "name": name, "kind": kept.kind, "seen": kept.binding.is_some(), "error": kept.error }))
+        .collect();
+    document
 }
 
 /// As [`describe_release`].

@@ -281,7 +281,12 @@ impl Drive<'_> {
         let asked = self.begin_asking();
         let overrides = self.run.consent.policy.clone();
         let mut wanted = steps::wanted(self.context, target)?;
-        wanted.retain(|one| self.run.steps.contains(&one.part.name) && !self.journal.step_done(&one.part.name));
+        wanted.retain(|one| {
+            let name = &one.part.name;
+            self.run.steps.contains(name)
+                && !self.run.consent.skipped_steps.contains(name)
+                && !self.journal.step_done(name)
+        });
         let planned = beside_steps(&wanted, || {
             prepare_all(
                 self.context,

@@ -89,6 +89,9 @@ pub struct Consent {
     /// Why they are; the run's own reason where this is none.
     #[serde(default)]
     pub policy_reason: Option<String>,
+    /// Steps that are left as they are after all.
+    #[serde(default)]
+    pub skipped_steps: Vec<String>,
     /// Why the checks are not asked.
     #[serde(default)]
     pub skip_checks: Option<String>,

@@ -141,6 +141,17 @@ pub fn print_one(output: &Output, release: &Value) {
     for path in items(release, "dirty").iter().filter_map(Value::as_str) {
         output.toned(Tone::Warning, &format!("  differed from the commit: {path}"));
     }
+    for step in items(release, "steps") {
+        let seen = match step["error"].as_str() {
+            None => "seen".to_owned(),
+            Some(why) => format!("not seen: {why}"),
+        };
+        output.line(&format!(
+            "  step {} ({}): {seen}",
+            step["name"].as_str().unwrap_or_default(),
+            step["kind"].as_str().unwrap_or_default()
+        ));
+    }
     for stack in items(release, "stacks") {
         print_stack(output, stack);
     }

@@ -138,6 +138,7 @@ pub fn consent(arguments: &ConsentArguments, reason: Option<&str>, skipping: &Sk
         changes: arguments.accept_change.clone(),
         policy: arguments.override_policy.clone(),
         policy_reason: reason.map(str::to_owned),
+        skipped_steps: Vec::new(),
         skip_checks: skipping.skip_checks.clone(),
     }
 }
@@ -170,6 +171,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
 /// `undo`.
 pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
     let mut context = session::open_to_undo(global, arguments.run.as_deref(), &arguments.variables, output)?;
+    steps::choose(&mut context, &arguments.steps, false, false)?;
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
@@ -190,14 +192,12 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
 pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
     let mut context = session::open_for_run(global, arguments.run.as_deref(), &arguments.variables, output)?;
     context.locking = session::locking(&arguments.waiting, Some(&arguments.vouching));
+    steps::check_names(&context, &arguments.steps)?;
     let person = Person::new(output, arguments.auto_approve);
-    let outcome = again::resume(
-        &context,
-        arguments.run.as_deref(),
-        &consent(&arguments.consent, arguments.reason.as_deref(), &arguments.skipping),
-        &person,
-    )
-    .map_err(|error| person.with_plan(error))?;
+    let mut consent = consent(&arguments.consent, arguments.reason.as_deref(), &arguments.skipping);
+    consent.skipped_steps.clone_from(&arguments.steps.skip_step);
+    let outcome = again::resume(&context, arguments.run.as_deref(), &consent, &person)
+        .map_err(|error| person.with_plan(error))?;
     drop(context);
     tell(output, &person, &outcome);
     Ok(())
