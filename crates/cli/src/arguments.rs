@@ -26,7 +26,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Global {
     /// The project's configuration (default: infra-rollback.toml at the top of the repository)
     // Not global: `diff` has a --config of its own.
@@ -648,6 +648,10 @@ pub struct ServeArguments {
     /// Without a repository: keep states and answer for the project of this name
     #[arg(long, value_name = "NAME", conflicts_with = "repository")]
     pub project: Option<String>,
+    /// Take in the projects of clients (`--server URL`), and keep the checkouts that they bring in this folder. What
+    /// --config says of policy, terraform and knowledge counts for all of them
+    #[arg(long, value_name = "DIR", conflicts_with = "repository")]
+    pub checkouts: Option<PathBuf>,
     /// How many different people have to approve a rollback
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub approvals: u8,

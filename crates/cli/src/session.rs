@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rollback_config::project::{KnowledgeSection, PolicySection, Project, TerraformSection};
 use rollback_engine::context::{Context, Given, Located, Locking, Notices, Place};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::Observer;
@@ -29,6 +30,7 @@ pub fn open(global: &Global, variables: &VariableArguments, output: &Output) -> 
         given: given(variables, &folder)?,
         secrets: output.secrets(),
         observer: Box::new(Watch::new(output)),
+        governed: None,
     };
     open_in(&folder, global, None, asking)
 }
@@ -40,6 +42,45 @@ pub struct Asking {
     pub given: Given,
     pub secrets: Arc<Secrets>,
     pub observer: Box<dyn Observer>,
+    /// What whoever runs the service says, whatever the settings in the folder do.
+    pub governed: Option<Governed>,
+}
+
+/// Settings that are not for a checkout to choose that somebody brings: what judges it, and which programs are started.
+#[derive(Clone, Default)]
+pub struct Governed {
+    policy: PolicySection,
+    terraform: TerraformSection,
+    knowledge: KnowledgeSection,
+}
+
+impl Governed {
+    /// Those of a settings file; the defaults without one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(file: Option<&Path>) -> Result<Governed> {
+        let Some(file) = file else {
+            return Ok(Governed::default());
+        };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| EngineError::usage(format!("{} cannot be read: {error}", file.display())))?;
+        let project = Project::parse(&text, &file.display().to_string())?;
+        let folder = std::path::absolute(file)?
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default();
+        let mut governed = Governed {
+            policy: project.policy,
+            terraform: project.terraform,
+            knowledge: project.knowledge,
+        };
+        let paths = governed.policy.bundles.iter_mut().chain(&mut governed.knowledge.files);
+        for path in paths {
+            *path = folder.join(&*path).to_string_lossy().into_owned();
+        }
+        Ok(governed)
+    }
 }
 
 /// As [`open`], for a repository elsewhere and a store that is open already.
@@ -49,6 +90,11 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         settings_file: global.config.as_deref(),
         stacks: &global.stacks,
     })?;
+    if let Some(governed) = asking.governed {
+        located.settings.policy = governed.policy;
+        located.settings.terraform = governed.terraform;
+        located.settings.knowledge = governed.knowledge;
+    }
     let home = home()?;
     let store = match opened {
         Some(store) => store,

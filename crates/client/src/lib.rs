@@ -4,6 +4,7 @@
 //! What is asked and answered is what `crates/server/openapi.json` says; nothing here knows of terminals or stores.
 
 mod call;
+mod checkout;
 mod events;
 mod pages;
 mod problem;

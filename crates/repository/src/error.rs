@@ -38,6 +38,14 @@ pub enum RepositoryError {
     /// A tree of more files, bytes or levels than any project has.
     #[error("the files of {revision} are not written: {message}")]
     TooBig { revision: String, message: String },
+    /// An object that somebody sent is not what its id says.
+    #[error("object {id:?} is not taken in: {message}")]
+    BadObject { id: String, message: String },
+    #[error("{name:?} cannot be the name of a branch or tag that is sent")]
+    BadReference { name: String },
+    /// A commit leads to something that is not here.
+    #[error("what was sent is not whole: {missing} is missing")]
+    Incomplete { missing: String },
     #[error("cannot write {path}: {message}")]
     Write { path: String, message: String },
     #[error(transparent)]
@@ -78,6 +86,10 @@ impl RepositoryError {
             }
             RepositoryError::TooFar { .. } => "name a commit that is nearer".into(),
             RepositoryError::TooBig { .. } => "check the commit: this looks like a broken or a hostile tree".into(),
+            RepositoryError::BadObject { .. } | RepositoryError::Incomplete { .. } => {
+                "send it again; `git fsck` tells whether the repository that it comes from is whole".into()
+            }
+            RepositoryError::BadReference { .. } => "rename it, or leave it out".into(),
             RepositoryError::Write { .. } => "check free space and rights; the folder should be empty".into(),
             RepositoryError::Tree(error) => return error.hint(),
             RepositoryError::Git(error) if error.message().contains("unsupported extension") => {

@@ -50,14 +50,47 @@ pub fn router(service: Arc<Service>) -> Router {
     }
     let mut router = Router::new();
     for (path, routes) in paths {
-        let app = app.clone();
         let routes: Arc<[&'static Route]> = routes.into();
+        if app.service.projects.is_some() {
+            let (app, routes) = (app.clone(), routes.clone());
+            router = router.route(
+                &format!("/projects/{{project}}{path}"),
+                routing::any(move |request: Request| answer_of_project(app.clone(), routes.clone(), request)),
+            );
+        }
+        let app = app.clone();
         router = router.route(
             path,
             routing::any(move |request: Request| answer(app.clone(), Some(routes.clone()), request)),
         );
     }
     router.fallback(move |request: Request| answer(app.clone(), None, request))
+}
+
+/// As [`answer`], by the project that the path names.
+async fn answer_of_project(app: Arc<App>, routes: Arc<[&'static Route]>, request: Request) -> Response {
+    let name = request.uri().path().split('/').nth(2).unwrap_or_default().to_owned();
+    let (home, wanted) = (app.service.clone(), name.clone());
+    let found = tokio::task::spawn_blocking(move || home.projects.as_ref()?.get(&home, &wanted)).await;
+    let Ok(Some(service)) = found else {
+        return answer(app, None, request).await;
+    };
+    let app = Arc::new(App {
+        service,
+        turns: app.turns.clone(),
+        memory: app.memory.clone(),
+    });
+    let mut response = answer(app, Some(routes), request).await;
+    let location = response
+        .headers()
+        .get(header::LOCATION)
+        .and_then(|value| value.to_str().ok());
+    if let Some(location) = location.filter(|location| location.starts_with("/v1/"))
+        && let Ok(value) = HeaderValue::from_str(&format!("/projects/{name}{location}"))
+    {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
 }
 
 async fn answer(app: Arc<App>, routes: Option<Arc<[&'static Route]>>, request: Request) -> Response {
@@ -309,9 +342,15 @@ fn authenticate(service: &Service, token: Option<&str>) -> Result<Principal> {
     let Some(token) = token else {
         return Err(refused("a token is needed"));
     };
-    Tokens::new(service.store.as_ref(), &service.project)
-        .principal(token)?
-        .ok_or_else(|| refused("this is no valid token: it may have been revoked, or have expired"))
+    let own = Tokens::new(service.store.as_ref(), &service.project).principal(token)?;
+    let found = match (own, &service.home) {
+        // Whoever is for all stacks of the service's own project is for all projects that it takes in.
+        (None, Some(home)) => Tokens::new(service.store.as_ref(), home)
+            .principal(token)?
+            .filter(Principal::sees_all),
+        (own, _) => own,
+    };
+    found.ok_or_else(|| refused("this is no valid token: it may have been revoked, or have expired"))
 }
 
 /// Whether the route is open to this principal at all; what it shows of what it finds is the handler's.
@@ -349,7 +388,7 @@ async fn read_body(
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>)> {
     let limits = &app.service.limits;
     let limit = match route.payload {
-        Payload::State => limits.state,
+        Payload::State | Payload::Archive => limits.state,
         Payload::None | Payload::Json(_) | Payload::LockInfo => limits.body,
     };
     let too_large = || {
@@ -367,7 +406,7 @@ async fn read_body(
         return Err(too_large());
     }
     let memory = match route.payload {
-        Payload::State => {
+        Payload::State | Payload::Archive => {
             let most = announced.unwrap_or(limit).div_ceil(1 << 20).max(1);
             let wanted = app
                 .memory

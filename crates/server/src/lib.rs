@@ -6,11 +6,15 @@
 
 pub mod access;
 pub mod app;
+mod archive;
 mod call;
+pub mod checkouts;
+mod given;
 mod handlers;
 mod listen;
 pub mod openapi;
 pub mod problem;
+pub mod projects;
 mod rollback;
 pub mod routes;
 pub mod service;

@@ -39,7 +39,11 @@ fn make() -> Value {
                 something is on the audit log before it is done.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
-        "servers": [{ "url": "/" }],
+        "servers": [
+            { "url": "/" },
+            { "url": "/projects/{project}", "description": "Another project than the service's own (`serve --checkouts`)",
+                "variables": { "project": { "default": "0", "description": "The id of its first commit" } } },
+        ],
         "security": [{ "token": [] }, { "password": [] }],
         "paths": paths,
         "components": {
@@ -85,11 +89,15 @@ fn operation(route: &Route) -> Value {
         value["x-audit-action"] = json!(action);
     }
     let body = match route.payload {
-        Payload::None => None,
+        Payload::None | Payload::Archive => None,
         Payload::Json(schema) => Some((true, reference(schema))),
         Payload::State => Some((true, reference("State"))),
         Payload::LockInfo => Some((false, reference("LockInfo"))),
     };
+    if matches!(route.payload, Payload::Archive) {
+        let content = json!({ "application/zstd": { "schema": reference("Archive") } });
+        value["requestBody"] = json!({ "required": true, "content": content });
+    }
     if let Some((required, schema)) = body {
         value["requestBody"] = json!({ "required": required, "content": { "application/json": { "schema": schema } } });
     }

@@ -33,6 +33,9 @@ codes! {
          Nothing was written. Send it again.";
     NOT_A_STATE "not-a-state" 400 "The body is no Terraform state"
         "Only states of format 4 are kept. Nothing was written.";
+    NOT_A_CHECKOUT "not-a-checkout" 422 "The archive is no checkout"
+        "What was brought is damaged, not whole, of another project, or has what no checkout has: links, paths that lead \
+         out of the folder, files of Git's own. `detail` names it. The former checkout stays.";
     UNAUTHENTICATED "unauthenticated" 401 "A token is needed"
         "Send `Authorization: Bearer TOKEN`, or HTTP basic authentication with the token as password (any user name), \
          which is what Terraform's http backend does. `infra-rollback tokens create` makes one. A token that was revoked \

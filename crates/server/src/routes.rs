@@ -4,7 +4,7 @@ use axum::response::Response;
 
 use crate::access::Permission;
 use crate::call::Call;
-use crate::handlers::{approvals, audit, backend, events, general, records, releases, rollbacks, versions};
+use crate::handlers::{approvals, audit, backend, checkout, events, general, records, releases, rollbacks, versions};
 use crate::problem::Result;
 
 /// Who may call a route.
@@ -31,6 +31,8 @@ pub enum Payload {
     State,
     /// Terraform's LockInfo, or nothing.
     LockInfo,
+    /// A checkout: a tar compressed with zstd.
+    Archive,
 }
 
 /// What a handler answers with when all is well.
@@ -431,6 +433,33 @@ pub static ROUTES: &[Route] = &[
         )
     },
     Route {
+        access: Access::Whole(Permission::Operate),
+        problems: &[409],
+        ..read(
+            "/v1/checkout",
+            "checkout.get",
+            "releases",
+            "The checkout that clients bring, and the commits that need not be brought again",
+            &[json(200, "Checkout")],
+            checkout::get,
+        )
+    },
+    Route {
+        method: "PUT",
+        access: Access::Whole(Permission::Operate),
+        record: Some("checkout.put"),
+        payload: Payload::Archive,
+        problems: &[409, 413, 415, 422],
+        ..read(
+            "/v1/checkout",
+            "checkout.put",
+            "releases",
+            "Brings a checkout: commits that the service lacks, and the files beside them",
+            &[json(200, "CheckoutTaken")],
+            checkout::put,
+        )
+    },
+    Route {
         parameters: &[header("If-None-Match", "Text", "The ETag that the caller has")],
         answers: &[json(200, "Release"), nothing(304)],
         problems: &[422],
@@ -607,7 +636,7 @@ pub static ROUTES: &[Route] = &[
         "rollbacks",
         "Goes on with a rollback that stopped",
         Permission::Operate,
-        "Nothing",
+        "Again",
         &[json(202, "Rollback")],
         rollbacks::resume,
     ),

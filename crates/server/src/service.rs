@@ -8,7 +8,10 @@ use rollback_engine::context::Context;
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
 
+use crate::checkouts::Checkouts;
+use crate::given::Held;
 use crate::problem::{self, Problem, Result};
+use crate::projects::{CheckoutOpener, Projects};
 use crate::worker::Workers;
 
 /// Which context is asked for.
@@ -85,6 +88,15 @@ pub struct Service {
     pub knowledge: Knowledge,
     pub approvals: ApprovalRules,
     pub limits: Limits,
+    /// The projects that clients bring, where this service takes them in.
+    pub projects: Option<Projects>,
+    /// This project's own checkouts, where its clients bring them.
+    pub checkouts: Option<Checkouts>,
+    pub(crate) checkout_opener: Option<CheckoutOpener>,
+    /// The project whose tokens for all stacks are good here, too.
+    pub home: Option<String>,
+    /// Values for variables of what is under way.
+    pub(crate) held: Held,
     opener: Option<Opener>,
     pub(crate) workers: Workers,
 }
@@ -99,6 +111,11 @@ impl Service {
             knowledge: Knowledge::built_in(),
             approvals: ApprovalRules::default(),
             limits: Limits::default(),
+            projects: None,
+            checkouts: None,
+            checkout_opener: None,
+            home: None,
+            held: Held::default(),
             opener,
             workers: Workers::default(),
         }
@@ -109,12 +126,30 @@ impl Service {
     }
 
     pub fn has_repository(&self) -> bool {
-        self.opener.is_some()
+        self.opener.is_some() && self.checkouts.as_ref().is_none_or(|own| own.current().is_some())
+    }
+
+    /// The context of a checkout that is not the current one yet.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn context_in(&self, folder: &std::path::Path, asked: &Asked<'_>) -> Result<Context> {
+        match &self.checkout_opener {
+            Some(open) => Ok(open(folder, asked)?),
+            None => Err(Problem::new(&problem::NO_REPOSITORY, "this service takes no checkouts")),
+        }
     }
 
     /// Waits until no rollback is being worked on; false where that takes longer.
     pub fn wait_for_workers(&self, longest: Duration) -> bool {
-        self.workers.wait(longest)
+        let end = std::time::Instant::now() + longest;
+        let others = self
+            .projects
+            .as_ref()
+            .map(|projects| projects.all(self))
+            .unwrap_or_default();
+        let left = || end.saturating_duration_since(std::time::Instant::now());
+        others.iter().all(|other| other.workers.wait(left())) && self.workers.wait(left())
     }
 
     /// The repository's context.

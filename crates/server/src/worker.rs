@@ -100,6 +100,12 @@ pub fn begin(service: &Arc<Service>, id: &str, work: Work, actor: &str) -> crate
             tracing::error!(run = id, problem = problem.detail, "how it ended could not be kept");
         }
         let (service, id) = (done.service.clone(), done.id.clone());
+        if Rollbacks::new(&service)
+            .get(&id)
+            .is_ok_and(|known| known.is_none_or(|known| known.is_over()))
+        {
+            service.held.forget(&id);
+        }
         drop(done);
         // A yes that came while this thread was still at it has found it taken.
         match is_approved(&service, &id, Some(begun)) {
@@ -185,13 +191,14 @@ fn try_to(service: &Service, id: &str, work: Work, actor: &str) -> Result<Outcom
         .ok_or_else(|| EngineError::failed("the rollback's record is gone"))?;
     let rollback = known.rollback;
     let command = format!("POST /v1/rollbacks ({id})");
-    let context = service
+    let mut context = service
         .context(&Asked {
             stacks: &rollback.stacks,
             actor,
             command: &command,
         })
         .map_err(failed)?;
+    context.given = service.held.of(id);
     let people = People {
         service,
         context: &context,
@@ -293,9 +300,21 @@ impl Approver for People<'_> {
     }
 }
 
+/// After a start, for the service's own project and for those that were brought to it.
+///
+/// # Errors
+/// As [`take_up_own`].
+pub fn take_up(service: &Arc<Service>) -> crate::problem::Result<()> {
+    take_up_own(service)?;
+    for other in service.projects.iter().flat_map(|projects| projects.all(service)) {
+        take_up_own(&other)?;
+    }
+    Ok(())
+}
+
 /// After a start: rollbacks that a process of this machine, now dead, had not got beyond planning are planned anew.
 /// What may have had effects waits for a person's `resume`.
-pub fn take_up(service: &Arc<Service>) -> crate::problem::Result<()> {
+fn take_up_own(service: &Arc<Service>) -> crate::problem::Result<()> {
     let rollbacks = Rollbacks::new(service);
     for id in rollbacks.ids(None, 200)? {
         let Some(known) = rollbacks.get(&id)? else { continue };

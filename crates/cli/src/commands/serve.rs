@@ -7,6 +7,7 @@ use std::time::Duration;
 use rollback_engine::context::Given;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::{Observer, Stage};
+use rollback_server::projects::{CheckoutOpener, Projects};
 use rollback_server::service::{ApprovalRules, Opener, Service};
 use rollback_server::tokens::Tokens;
 use rollback_terraform::Event;
@@ -14,10 +15,13 @@ use serde_json::json;
 
 use crate::arguments::{Global, ServeArguments};
 use crate::output::{Output, Tone};
-use crate::session::{self, Asking};
+use crate::session::{self, Asking, Governed};
 
 /// How long rollbacks may take to come to rest after a signal: terraform is asked to stop once and finishes what it began.
 const LAST_RUNS: Duration = Duration::from_secs(60);
+
+/// What a service that takes in the projects of others calls its own, where nobody says.
+const PROJECT: &str = "service";
 
 /// Serves until a signal comes.
 pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Result<()> {
@@ -29,7 +33,18 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         Some(folder) => folder.clone(),
         None => std::env::current_dir()?,
     };
-    let kept = session::open_store(&folder, global, arguments.project.as_deref())?;
+    let project = arguments.project.as_deref();
+    let kept = match &arguments.checkouts {
+        None => session::open_store(&folder, global, project)?,
+        // The settings are the service's, not those of a project around it.
+        Some(_) => {
+            let global = Global {
+                config: None,
+                ..global.clone()
+            };
+            session::open_store(&folder, &global, project.or(Some(PROJECT)))?
+        }
+    };
     let opener = kept
         .located
         .as_ref()
@@ -37,6 +52,11 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
     let mut service = Service::new(kept.store.clone(), &kept.project, opener);
     if let Some(located) = &kept.located {
         service.knowledge = session::knowledge(located)?;
+    }
+    if let Some(folder) = &arguments.checkouts {
+        let governed = Governed::read(global.config.as_deref())?;
+        let folder = std::path::absolute(folder)?;
+        service.projects = Some(Projects::new(folder, checkout_opener(governed, &kept.store)));
     }
     service.approvals = ApprovalRules {
         count: usize::from(arguments.approvals),
@@ -58,7 +78,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         // In place before anybody is told the address.
         let stop = stop_signal()?;
         rollback_server::take_up(&service).map_err(|problem| EngineError::failed(problem.detail.clone()))?;
-        announce(output, &kept, address)?;
+        announce(output, &kept, service.projects.is_some(), address)?;
         rollback_server::serve(listener, service.clone(), stop).await?;
         Ok::<(), EngineError>(())
     })?;
@@ -72,9 +92,11 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
     Ok(())
 }
 
-fn announce(output: &Output, kept: &session::Kept, address: std::net::SocketAddr) -> Result<()> {
+fn announce(output: &Output, kept: &session::Kept, takes_checkouts: bool, address: std::net::SocketAddr) -> Result<()> {
     output.line(&format!("Listening on http://{address}"));
-    if kept.located.is_none() {
+    if takes_checkouts {
+        output.note(Tone::Plain, "Projects and their checkouts are brought by its clients.");
+    } else if kept.located.is_none() {
         output.note(
             Tone::Plain,
             "Without a repository: states are kept and answered for; nothing is planned or rolled back.",
@@ -116,6 +138,26 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
+/// Opens a checkout that a client brought: what it says of itself counts, but for what is governed.
+fn checkout_opener(governed: Governed, store: &Arc<dyn rollback_release::Store>) -> CheckoutOpener {
+    let store = store.clone();
+    Arc::new(move |folder, asked| {
+        let global = Global {
+            stacks: asked.stacks.to_vec(),
+            ..Global::default()
+        };
+        let asking = Asking {
+            actor: asked.actor.to_owned(),
+            command: asked.command.to_owned(),
+            given: Given::default(),
+            secrets: Arc::default(),
+            observer: Box::new(Log),
+            governed: Some(governed.clone()),
+        };
+        session::open_in(folder, &global, Some(store.clone()), asking)
+    })
+}
+
 fn opener(folder: &std::path::Path, global: &Global, store: &Arc<dyn rollback_release::Store>) -> Opener {
     let (folder, global, store): (PathBuf, Global, _) = (folder.to_path_buf(), global.clone(), store.clone());
     Box::new(move |asked| {
@@ -129,6 +171,7 @@ fn opener(folder: &std::path::Path, global: &Global, store: &Arc<dyn rollback_re
             given: Given::default(),
             secrets: Arc::default(),
             observer: Box::new(Log),
+            governed: None,
         };
         session::open_in(&folder, &global, Some(store.clone()), asking)
     })

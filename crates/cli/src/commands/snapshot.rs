@@ -2,7 +2,7 @@
 
 use rollback_engine::error::Result;
 use rollback_engine::snapshot::{self, Options};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::arguments::{Global, SnapshotArguments, VariableArguments};
 use crate::output::{Output, Tone};
@@ -17,29 +17,38 @@ pub fn run(global: &Global, arguments: &SnapshotArguments, output: &Output) -> R
     };
     let taken = snapshot::take(&context, &options)?;
     drop(context);
-    for warning in &taken.warnings {
+    let release = rollback_engine::document::describe_release(&taken.release);
+    tell(output, &release, &json!(taken.warnings));
+    Ok(())
+}
+
+/// What was kept, as [`describe_release`] describes it, and what was noticed.
+///
+/// [`describe_release`]: rollback_engine::document::describe_release
+pub fn tell(output: &Output, release: &Value, warnings: &Value) {
+    for warning in warnings.as_array().into_iter().flatten().filter_map(Value::as_str) {
         output.note(Tone::Warning, &format!("! {warning}"));
     }
-    let release = &taken.release;
-    let name = release.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    let text = |name: &str| release[name].as_str().unwrap_or_default();
+    let name = release["name"]
+        .as_str()
+        .map(|name| format!(" {name}"))
+        .unwrap_or_default();
     output.toned(
         Tone::Good,
-        &format!("Kept release{name} {} of commit {:.10}", release.id, release.commit),
+        &format!("Kept release{name} {} of commit {:.10}", text("id"), text("commit")),
     );
-    for stack in &release.stacks {
-        let state = stack.state.as_ref().map_or_else(
-            || "no state yet".to_owned(),
-            |state| format!("{} objects, serial {}", state.instances, state.serial),
-        );
+    for stack in release["stacks"].as_array().into_iter().flatten() {
+        let state = match &stack["state"] {
+            Value::Null => "no state yet".to_owned(),
+            state => format!("{} objects, serial {}", state["instances"], state["serial"]),
+        };
         output.line(&format!(
             "  {}: {state}, {} files",
-            stack.name,
-            stack.configuration.len()
+            stack["name"].as_str().unwrap_or_default(),
+            stack["configuration_files"]
         ));
     }
-    output.line(&format!("  Back to it: infra-rollback to {:.10}", release.commit));
-    output.document(
-        &json!({ "release": rollback_engine::document::describe_release(release), "warnings": taken.warnings }),
-    );
-    Ok(())
+    output.line(&format!("  Back to it: infra-rollback to {:.10}", text("commit")));
+    output.document(&json!({ "release": release, "warnings": warnings }));
 }

@@ -16,6 +16,10 @@ const TOKEN: &str = "INFRA_ROLLBACK_TOKEN";
 /// A service that was asked who we are.
 pub struct Connection {
     pub server: Arc<Server>,
+    /// The repository that one stands in, where it is of the project that is asked about.
+    pub located: Option<Located>,
+    /// The service works in what its clients bring.
+    takes_checkouts: bool,
 }
 
 /// Connects: to the project of the repository that one stands in, where there is one and the service has it; to the
@@ -36,9 +40,10 @@ pub fn connect(url: &str, project: Option<&str>, output: &Output) -> Result<Conn
         );
     }
     let principal = server.principal()?;
+    let located = located_here()?;
     let here = match project {
         Some(name) => Some(name.to_owned()),
-        None => project_here()?,
+        None => located.as_ref().map(|located| located.project.clone()),
     };
     let own = principal.project.as_deref();
     let is_own_project = here.as_deref().is_none_or(|here| Some(here) == own);
@@ -56,27 +61,62 @@ pub fn connect(url: &str, project: Option<&str>, output: &Output) -> Result<Conn
         _ => server,
     };
     Ok(Connection {
+        takes_checkouts: principal.takes_checkouts && !is_own_project,
         server: Arc::new(server),
+        located: located.filter(|_| project.is_none()),
     })
 }
 
 impl Connection {
-    /// Values that go along with a request.
+    /// Brings what the service cannot know: the checkout that one stands in, and the commit of a revision. Nothing where
+    /// the service has a checkout of its own.
+    ///
+    /// # Errors
+    /// As [`Server::bring`].
+    pub fn bring(&self, revision: Option<&str>) -> Result<()> {
+        let Some(located) = self.located.as_ref().filter(|_| self.takes_checkouts) else {
+            return Ok(());
+        };
+        // What is no revision here may be the name of a release there.
+        let commit = revision.and_then(|revision| located.repository.resolve(revision).ok());
+        let more: Vec<_> = commit.into_iter().collect();
+        self.server.bring(located, &std::env::current_dir()?, &more)
+    }
+
+    /// A revision as the service understands it: `@{2 hours ago}` is looked up in the log that Git keeps here.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn revision(&self, text: &str) -> Result<String> {
+        match &self.located {
+            Some(located) if text.contains("@{") => Ok(located.repository.resolve(text)?.to_string()),
+            _ => Ok(text.to_owned()),
+        }
+    }
+
+    /// Values that go along with a request: those that are given, and those of variable files that Git does not have,
+    /// which stay here.
     ///
     /// # Errors
     /// As [`variables::given`].
-    pub fn variables(&self, _global: &Global, arguments: &VariableArguments) -> Result<variables::Values> {
-        variables::given(arguments, &std::env::current_dir()?)
+    pub fn variables(&self, global: &Global, arguments: &VariableArguments) -> Result<variables::Values> {
+        let folder = std::env::current_dir()?;
+        let mut values = variables::of_environment();
+        if let Some(located) = self.located.as_ref().filter(|_| self.takes_checkouts) {
+            values.extend(variables::untracked(located, &global.stacks)?);
+        }
+        values.extend(variables::given(arguments, &folder)?);
+        Ok(values)
     }
 }
 
-/// The project of the repository that one stands in: its first commit.
-fn project_here() -> Result<Option<String>> {
+/// The repository that one stands in.
+fn located_here() -> Result<Option<Located>> {
     let folder = std::env::current_dir()?;
     let located = Located::find(&Place {
         folder: &folder,
         settings_file: None,
         stacks: &[],
     });
-    Ok(located.ok().map(|located| located.project))
+    Ok(located.ok())
 }

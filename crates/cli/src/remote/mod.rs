@@ -7,6 +7,7 @@ mod diff;
 mod pending;
 mod records;
 mod rollbacks;
+mod snapshot;
 mod states;
 mod variables;
 
@@ -37,6 +38,7 @@ pub fn run(url: &str, arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::Completions { shell } => commands::help::completions(*shell, output).map(done),
         Command::Man => commands::help::man(output).map(done),
 
+        Command::Snapshot(own) => snapshot::run(&connect()?, global, own, output).map(done),
         Command::Releases(own) if own.command.is_none() => {
             records::releases(&connect()?, own, output).map(done)
         }

@@ -28,6 +28,8 @@ const MOST_ROUNDS: usize = 20;
 /// `plan`: a dry run, which the service plans as it would plan `to`; `--offline` asks only for the inverse plan.
 pub fn plan(connection: &Connection, global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
     let revision = arguments.revision.as_deref().unwrap_or_default();
+    connection.bring(Some(revision))?;
+    let revision = &connection.revision(revision)?;
     let plan = if arguments.offline {
         offline(connection, global, revision)?
     } else {
@@ -65,8 +67,9 @@ fn offline(connection: &Connection, global: &Global, revision: &str) -> Result<V
 
 /// `to`.
 pub fn to(connection: &Connection, global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
+    connection.bring(Some(&arguments.revision))?;
     let mut body = json!({
-        "revision": arguments.revision, "stacks": global.stacks, "targets": arguments.targets, "dry_run": arguments.dry_run,
+        "revision": connection.revision(&arguments.revision)?, "stacks": global.stacks, "targets": arguments.targets, "dry_run": arguments.dry_run,
     });
     put_consent(&mut body, &arguments.consent, arguments.reason.as_deref());
     super::variables::put(&mut body, connection.variables(global, &arguments.variables)?)?;

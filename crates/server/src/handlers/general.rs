@@ -56,5 +56,5 @@ pub fn principal(call: &Call) -> Result<Response> {
     .collect();
     ok(&json!({ "id": who.id, "name": who.name, "role": who.role,
         "stacks": if who.sees_all() { Value::Null } else { json!(who.stacks) }, "permissions": permissions,
-        "project": call.service.project, "takes_checkouts": false }))
+        "project": call.service.project, "takes_checkouts": call.service.projects.is_some() || call.service.checkouts.is_some() }))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use rollback_engine::document::{self, describe_release};
+use rollback_engine::error::EngineError;
 use rollback_engine::planning;
 use rollback_engine::reconcile::Guard;
 use rollback_engine::snapshot;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::access::Principal;
 use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
+use crate::given::Values;
 use crate::problem::{self, Problem, Result};
 use crate::service::Asked;
 
@@ -92,6 +94,11 @@ struct NewRelease {
     note: Option<String>,
     #[serde(default)]
     stacks: Vec<String>,
+    /// The commit that the caller means.
+    commit: Option<String>,
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+    nonce: Option<String>,
 }
 
 /// The stacks that are meant, all of which the principal must see; all of the repository's where none is named.
@@ -118,7 +125,26 @@ pub fn chosen(call: &Call, stacks: &[String], command: &str) -> Result<rollback_
 
 pub fn create(call: &Call) -> Result<Response> {
     let new: NewRelease = call.json()?;
-    let context = chosen(call, &new.stacks, "POST /v1/releases")?;
+    let values = Values {
+        variables: new.variables,
+        nonce: new.nonce,
+    };
+    let given = values.given()?;
+    let mut context = chosen(call, &new.stacks, "POST /v1/releases")?;
+    context.given = given;
+    if let Some(wanted) = &new.commit {
+        let head = context.repository.head().map_err(EngineError::from)?;
+        if head.as_str() != wanted {
+            return Err(Problem::new(
+                &problem::CONFLICT,
+                format!(
+                    "the service's checkout is at commit {}, not at {wanted:.10}",
+                    head.short()
+                ),
+            )
+            .hint("bring it there first: `git pull` on the service's machine, or PUT /v1/checkout"));
+        }
+    }
     let options = snapshot::Options {
         name: new.name,
         note: new.note,

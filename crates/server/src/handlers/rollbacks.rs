@@ -1,9 +1,12 @@
 //! Rollbacks: asked for, looked at, given up, taken up again, undone.
 
+use std::collections::BTreeMap;
+
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use jiff::Timestamp;
 use rollback_engine::again;
+use rollback_engine::context::Given;
 use rollback_engine::run::{Consent, Runs, Status};
 use rollback_engine::target::Target;
 use serde::Deserialize;
@@ -14,6 +17,7 @@ use super::records::sees_run;
 use super::releases::chosen;
 use crate::access::Principal;
 use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
+use crate::given::Values;
 use crate::problem::{self, Problem, Result};
 use crate::rollback::{Ended, IdempotencyKey, Known, Rollback, Rollbacks, Worker};
 use crate::worker::{self, Work};
@@ -33,11 +37,17 @@ struct NewRollback {
     accept_data_loss: Vec<String>,
     #[serde(default)]
     accept_changes: Vec<String>,
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+    nonce: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Undo {
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+    nonce: Option<String>,
     reason: Option<String>,
     #[serde(default)]
     accept_data_loss: Vec<String>,
@@ -47,7 +57,20 @@ struct Undo {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Again {
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+    nonce: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Nothing {}
+
+/// Values for variables, as a body brings them.
+fn given(variables: BTreeMap<String, String>, nonce: Option<String>) -> Result<Given> {
+    Values { variables, nonce }.given()
+}
 
 /// One that the principal may see.
 pub fn find(call: &Call) -> Result<Known> {
@@ -83,10 +106,11 @@ fn key_of(call: &Call) -> Result<Option<IdempotencyKey>> {
 }
 
 /// Keeps it, starts it, answers 202; the same request again is answered with what the first one began.
-fn begin(call: &Call, rollback: &Rollback, key: Option<&IdempotencyKey>) -> Result<Response> {
+fn begin(call: &Call, rollback: &Rollback, given: Given, key: Option<&IdempotencyKey>) -> Result<Response> {
     let rollbacks = Rollbacks::new(&call.service);
     let (id, is_new) = rollbacks.create(rollback, key)?;
     if is_new {
+        call.service.held.keep(&id, given);
         worker::begin(&call.service, &id, Work::Start, &rollback.requested_by)?;
     }
     let known = rollbacks.get(&id)?.ok_or_else(|| Problem::not_found("rollback"))?;
@@ -96,6 +120,7 @@ fn begin(call: &Call, rollback: &Rollback, key: Option<&IdempotencyKey>) -> Resu
 pub fn create(call: &Call) -> Result<Response> {
     let new: NewRollback = call.json()?;
     let key = key_of(call)?;
+    let given = given(new.variables, new.nonce)?;
     let context = chosen(call, &new.stacks, "POST /v1/rollbacks")?;
     // What cannot be found out later either is said now.
     Target::resolve(&context, &new.revision)?;
@@ -108,7 +133,7 @@ pub fn create(call: &Call) -> Result<Response> {
         consent: consent(new.accept_data_loss, new.accept_changes),
         ..asked_for(call.who()?)
     };
-    begin(call, &rollback, key.as_ref())
+    begin(call, &rollback, given, key.as_ref())
 }
 
 /// A rollback that is asked for now, without what it is to do.
@@ -144,6 +169,7 @@ fn consent(data_loss: Vec<String>, changes: Vec<String>) -> Consent {
 pub fn undo(call: &Call) -> Result<Response> {
     let new: Undo = call.json()?;
     let key = key_of(call)?;
+    let given = given(new.variables, new.nonce)?;
     let who = call.who()?;
     let service = &call.service;
     let undone = call.path("rollback");
@@ -170,7 +196,7 @@ pub fn undo(call: &Call) -> Result<Response> {
         consent: consent(new.accept_data_loss, new.accept_changes),
         ..asked_for(who)
     };
-    begin(call, &rollback, key.as_ref())
+    begin(call, &rollback, given, key.as_ref())
 }
 
 pub fn list(call: &Call) -> Result<Response> {
@@ -255,9 +281,11 @@ pub fn cancel(call: &Call) -> Result<Response> {
 }
 
 pub fn resume(call: &Call) -> Result<Response> {
-    let Nothing {} = call.json()?;
+    let again: Again = call.json()?;
+    let given = given(again.variables, again.nonce)?;
     let known = find(call)?;
     idle(call, &known)?;
+    call.service.held.keep(&known.rollback.id, given);
     let work = match known.run {
         Some(_) => Work::Resume,
         None => Work::Start,
