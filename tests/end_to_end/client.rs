@@ -1,6 +1,6 @@
 //! `--server URL`: the commands asked of a running service print what they print without it.
 
-use rollback_tests::{Ran, Service, World, data, kill, moved, scenario, wait_until};
+use rollback_tests::{Ran, Service, StateServer, World, data, kill, moved, scenario, wait_until};
 use serde_json::{Value, json};
 
 use crate::locks::waiting_on_the_way_back;
@@ -257,5 +257,88 @@ fn a_client_that_dies_finds_its_rollback_again() {
         told.exits(0).says("Done: back at");
         world.is_at_but(&first, &["terraform_data.waiting"]);
         through(&mut world, &service, &admin, &["resume", "--auto-approve"]).exits(1);
+    });
+}
+
+const SECRET: &str = "variable \"password\" {\n  type      = string\n  sensitive = true\n}\n\
+                      resource \"terraform_data\" \"login\" {\n  input = var.password\n}\n";
+
+/// Whether any file below a folder has this text.
+fn holds(folder: &std::path::Path, text: &str) -> Option<std::path::PathBuf> {
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if let Some(found) = holds(&path, text) {
+                return Some(found);
+            }
+        } else if std::fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text)) {
+            return Some(path);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_client_brings_what_the_service_cannot_know() {
+    scenario(|mut world| {
+        let state = StateServer::start();
+        world.server = Some(state.clone());
+        let admin = world.token("admin", "admin", &["--project", "service"]);
+        let bound = world.token("bound", "admin", &["--project", "service", "--stack", "other"]);
+        let checkouts = world.path().join("checkouts");
+        let service = Service::start(&world, &["--checkouts", checkouts.to_str().unwrap()]);
+        // Assigned in a file that Git does not have.
+        world.put(".git/info/exclude", "*.auto.tfvars\n");
+        world.put("secret.auto.tfvars", "password = \"hunter2-brought\"\n");
+        let text = |more: &str| state.backend() + SECRET + more;
+
+        let first = world.release_without_snapshot(&[("main.tf", &text(&(data("a", "one") + &data("b", "one"))))], &[]);
+        let taken = through(&mut world, &service, &admin, &["snapshot", "--release", "v1"]);
+        taken.exits(0).says("Kept release v1").never_says("hunter2");
+        // No snapshot is taken of this one: its configuration comes with the client.
+        let moved = moved("terraform_data.a", "terraform_data.c");
+        let second = world.release_without_snapshot(
+            &[("main.tf", &text(&(data("c", "one") + &data("b", "two") + &moved)))],
+            &[],
+        );
+        let third = world.release_without_snapshot(&[("main.tf", &text(&data("d", "one")))], &[]);
+        through(&mut world, &service, &admin, &["snapshot", "--json"]).exits(0);
+        let releases = through(&mut world, &service, &admin, &["releases", "--json"])
+            .exits(0)
+            .json();
+        assert_eq!(releases["releases"].as_array().unwrap().len(), 2);
+        assert_eq!(
+            world.tool(&["releases", "--json"]).exits(0).json()["releases"],
+            json!([]),
+            "nothing is kept here"
+        );
+
+        let back = through(&mut world, &service, &admin, &["to", &second.commit, "--auto-approve"]);
+        back.exits(0).says("Done: back at").never_says("hunter2");
+        assert_eq!(world.objects().len(), second.objects.len());
+        through(&mut world, &service, &admin, &["to", "v1", "--auto-approve"]).exits(0);
+        assert_eq!(world.objects().len(), first.objects.len());
+        through(&mut world, &service, &admin, &["undo", "--auto-approve"]).exits(0);
+        through(&mut world, &service, &admin, &["undo", "--auto-approve"]).exits(0);
+        assert_eq!(world.objects().len(), third.objects.len());
+
+        // Another value than the release had is refused by name, as it is without a service.
+        world.put("secret.auto.tfvars", "password = \"hunter2-another\"\n");
+        let other = through(&mut world, &service, &admin, &["to", "v1", "--auto-approve"]);
+        other.fails().says("password").never_says("hunter2");
+        assert_eq!(holds(&checkouts, "hunter2"), None);
+        assert!(holds(&checkouts, "terraform_data").is_some());
+
+        // A token that is bound to stacks of the service's own project is none here.
+        through(&mut world, &service, &bound, &["releases"])
+            .exits(1)
+            .says("no valid token");
+        // A state in a file is not one that the service reaches.
+        world.server = None;
+        world.put("main.tf", &data("a", "one"));
+        world.commit("no backend any more");
+        std::fs::remove_dir_all(world.repo.join(".terraform")).unwrap();
+        let local = through(&mut world, &service, &admin, &["snapshot"]);
+        local.exits(1).says("keeps its state in a file");
     });
 }
