@@ -28,6 +28,7 @@ const MOST_ROUNDS: usize = 20;
 /// `plan`: a dry run, which the service plans as it would plan `to`; `--offline` asks only for the inverse plan.
 pub fn plan(connection: &Connection, global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
     let revision = arguments.revision.as_deref().unwrap_or_default();
+    refuse(&[("--skip-step", !arguments.steps.skip_step.is_empty())])?;
     connection.bring(Some(revision))?;
     let revision = &connection.revision(revision)?;
     let plan = if arguments.offline {
@@ -67,6 +68,11 @@ fn offline(connection: &Connection, global: &Global, revision: &str) -> Result<V
 
 /// `to`.
 pub fn to(connection: &Connection, global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
+    refuse(&[
+        ("--skip-step", !arguments.steps.skip_step.is_empty()),
+        ("--skip-checks", arguments.skipping.skip_checks.is_some()),
+        ("--lock-timeout", !arguments.waiting.lock_timeout.is_zero()),
+    ])?;
     connection.bring(Some(&arguments.revision))?;
     let mut body = json!({
         "revision": connection.revision(&arguments.revision)?, "stacks": global.stacks, "targets": arguments.targets, "dry_run": arguments.dry_run,
@@ -80,10 +86,11 @@ pub fn to(connection: &Connection, global: &Global, arguments: &ToArguments, out
 
 /// `undo`.
 pub fn undo(connection: &Connection, global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
-    if arguments.dry_run {
-        return Err(EngineError::usage("`undo --dry-run` is not done through a service")
-            .hint("leave --dry-run out: nothing is done before somebody approves it"));
-    }
+    refuse(&[
+        ("--dry-run", arguments.dry_run),
+        ("--skip-checks", arguments.skipping.skip_checks.is_some()),
+        ("--lock-timeout", !arguments.waiting.lock_timeout.is_zero()),
+    ])?;
     let run = match &arguments.run {
         Some(run) => super::records::find_run(connection, run)?.id,
         None => last_to_undo(connection)?,
@@ -120,6 +127,11 @@ fn last_to_undo(connection: &Connection) -> Result<String> {
 
 /// `resume`: goes on with one that stopped, waits with one that is under way, tells the end of one that ended meanwhile.
 pub fn resume(connection: &Connection, global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
+    refuse(&[
+        ("--skip-checks", arguments.skipping.skip_checks.is_some()),
+        ("--holder-is-dead", arguments.vouching.holder_is_dead.is_some()),
+        ("--lock-timeout", !arguments.waiting.lock_timeout.is_zero()),
+    ])?;
     let id = match &arguments.run {
         Some(run) => super::records::find_run(connection, run)?.id,
         None => open_rollback(connection)?,
@@ -227,6 +239,15 @@ pub fn approve(connection: &Connection, arguments: &ApproveArguments, output: &O
     );
     output.document(&answer);
     Ok(())
+}
+
+/// What the service's API has no place for is not left out in silence.
+fn refuse(flags: &[(&str, bool)]) -> Result<()> {
+    match flags.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(EngineError::usage(format!("{flag} is not done through a service"))
+            .hint("leave it out, or run the command where the store can be reached, without --server")),
+    }
 }
 
 fn put_consent(body: &mut Value, consent: &ConsentArguments, reason: Option<&str>) {
