@@ -7,6 +7,7 @@ use std::error::Error;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use rollback_aws::{named, partition, reason, without_credentials};
 use rollback_release::StoreError;
 
 use crate::location::Location;
@@ -22,9 +23,6 @@ pub(crate) struct Call<'a> {
     /// The IAM action that allows it, such as `s3:PutObject`.
     pub permission: &'static str,
 }
-
-/// The longest that a service's own words may be in an error.
-const LONGEST_MESSAGE: usize = 300;
 
 /// What the store says about a call that failed for good.
 pub(crate) fn of_call<E>(location: &Location, region: Option<&str>, call: &Call<'_>, failed: &Failed<E>) -> StoreError
@@ -58,65 +56,6 @@ pub(crate) fn unproven(call: &Call<'_>) -> StoreError {
     }
 }
 
-/// The code and message of the service, or what kept us from it.
-fn reason<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E, HttpResponse>, attempts: u32) -> String {
-    let mut text = match error {
-        SdkError::ServiceError(service) => {
-            let (code, status) = (service.err().code(), service.raw().status().as_u16());
-            let mut text = match code {
-                Some(code) => format!("{code} (HTTP status {status})"),
-                None => format!("HTTP status {status}"),
-            };
-            if let Some(message) = service.err().message().filter(|message| !message.is_empty()) {
-                text.push_str(": ");
-                text.extend(message.chars().filter(|char| !char.is_control()).take(LONGEST_MESSAGE));
-            }
-            text
-        }
-        SdkError::TimeoutError(_) => "no answer came in time".to_owned(),
-        SdkError::ResponseError(_) => "the answer cannot be understood, or was cut off".to_owned(),
-        _ if without_credentials(error) => "there are no credentials for AWS, or they cannot be loaded".to_owned(),
-        other => chain(other),
-    };
-    if attempts > 1 {
-        text.push_str(&format!("; tried {attempts} times"));
-    }
-    text
-}
-
-/// Whether no credentials were found or they could not be loaded (SSO session over, profile missing, role refused).
-pub(crate) fn without_credentials<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = match error {
-        SdkError::DispatchFailure(failure) => failure.as_connector_error().and_then(|error| error.source()),
-        SdkError::ConstructionFailure(_) => error.source(),
-        _ => None,
-    };
-    while let Some(error) = next {
-        if error.is::<aws_credential_types::provider::error::CredentialsError>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
-/// An error with its causes, each once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let part = error.to_string();
-        if !text.ends_with(&part) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&part);
-        }
-        next = error.source();
-    }
-    text.chars().take(2 * LONGEST_MESSAGE).collect()
-}
-
 /// A bucket or table that is not there: there is no store yet.
 fn missing<E: ProvideErrorMetadata>(location: &Location, error: &SdkError<E, HttpResponse>) -> Option<StoreError> {
     let SdkError::ServiceError(service) = error else {
@@ -147,11 +86,10 @@ fn hint<E: ProvideErrorMetadata + Error + 'static>(
     error: &SdkError<E, HttpResponse>,
 ) -> Option<String> {
     if without_credentials(error) {
-        return Some(
-            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`; \
-             ?profile= in the store's URL names a profile"
-                .to_owned(),
-        );
+        return Some(format!(
+            "{}; ?profile= in the store's URL names a profile",
+            rollback_aws::NO_CREDENTIALS
+        ));
     }
     let SdkError::ServiceError(service) = error else {
         return Some(match location.access.endpoint.as_ref() {
@@ -160,20 +98,11 @@ fn hint<E: ProvideErrorMetadata + Error + 'static>(
         });
     };
     let status = service.raw().status().as_u16();
+    if let Some(hint) = rollback_aws::about_credentials(service.err().code().unwrap_or_default()) {
+        return Some(hint.to_owned());
+    }
     let elsewhere = service.raw().headers().get("x-amz-bucket-region");
     Some(match service.err().code().unwrap_or_default() {
-        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => {
-            "the credentials have expired: log in again (`aws sso login`, or new session credentials)".to_owned()
-        }
-        "InvalidAccessKeyId" | "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidToken" => {
-            "AWS does not know these credentials: look at AWS_PROFILE and AWS_ACCESS_KEY_ID, and whether they belong to \
-             this endpoint"
-                .to_owned()
-        }
-        "SignatureDoesNotMatch" | "InvalidSignatureException" => {
-            "the secret key does not fit the access key, or this machine's clock is wrong".to_owned()
-        }
-        "RequestTimeTooSkewed" => "this machine's clock is wrong: set it by NTP (`timedatectl set-ntp true`)".to_owned(),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"
             if elsewhere.is_some() =>
         {
@@ -199,32 +128,23 @@ fn hint<E: ProvideErrorMetadata + Error + 'static>(
         "KMS.DisabledException" | "KMS.NotFoundException" | "KMS.KMSInvalidStateException" => {
             "the KMS key of the bucket or of ?kms_key_id= cannot be used: look at its state and region".to_owned()
         }
-        "InvalidObjectState" => "the object was moved to an archive: restore it, and exempt the store from the rule".to_owned(),
+        "InvalidObjectState" => {
+            "the object was moved to an archive: restore it, and exempt the store from the rule".to_owned()
+        }
         _ if crate::patience::verdict(error) == Verdict::Refused => {
             "AWS is asked too often at the moment: wait a little and repeat the command".to_owned()
         }
         _ if status >= 500 => {
-            "the service has a failure: see https://health.aws.amazon.com/health/status and repeat the command".to_owned()
+            "the service has a failure: see https://health.aws.amazon.com/health/status and repeat the command"
+                .to_owned()
         }
         _ => return None,
     })
 }
 
-/// The action that AWS itself names in a refusal: "… is not authorized to perform: dynamodb:ConditionCheckItem on …".
-fn named(message: Option<&str>) -> Option<&str> {
-    let (_, rest) = message?.split_once("not authorized to perform: ")?;
-    let action = rest.split_whitespace().next()?;
-    let of_action = |char: char| char.is_ascii_alphanumeric() || char == ':';
-    action.chars().all(of_action).then_some(action)
-}
-
 /// An IAM statement that allows these actions on the store's bucket, objects or table.
 pub fn statement(location: &Location, region: Option<&str>, actions: &[&str]) -> String {
-    let partition = match region {
-        Some(region) if region.starts_with("cn-") => "aws-cn",
-        Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
+    let partition = partition(region);
     let bucket = format!("arn:{partition}:s3:::{}", location.bucket);
     let mut resources: Vec<String> = Vec::new();
     for action in actions {

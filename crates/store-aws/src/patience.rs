@@ -145,7 +145,7 @@ pub(crate) fn verdict<E: ProvideErrorMetadata + Error + 'static>(error: &SdkErro
         SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() && !failure.is_other() => {
             return Verdict::Final;
         }
-        SdkError::DispatchFailure(_) if crate::failure::without_credentials(error) => return Verdict::Final,
+        SdkError::DispatchFailure(_) if rollback_aws::without_credentials(error) => return Verdict::Final,
         SdkError::ServiceError(service) => service,
         _ => return Verdict::Unknown,
     };
