@@ -1,0 +1,223 @@
+//! The calls to RDS.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_rds::Client;
+use aws_sdk_rds::types::{DbSnapshot, Tag};
+use jiff::Timestamp;
+use rollback_runbook::step::StepError;
+
+use super::instance::{Instance, Settings};
+use crate::account::Account;
+use crate::failure::Call;
+
+/// What a new instance is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Snapshot(String),
+    /// An instance's state at a moment.
+    Moment {
+        instance: String,
+        time: Timestamp,
+    },
+}
+
+/// An instance; `None` where there is none.
+pub(super) fn instance(account: &Account, id: &str) -> Result<Option<Instance>, StepError> {
+    let what = format!("look at database instance {id}");
+    let answer = account.call(&Call::looks(&what, "rds:DescribeDBInstances"), |config| {
+        Client::new(config)
+            .describe_db_instances()
+            .db_instance_identifier(id)
+            .send()
+    });
+    match answer {
+        Ok(answer) => Ok(answer
+            .db_instances
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .map(Instance::from)),
+        Err(refusal) if refusal.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => Ok(None),
+        Err(refusal) => Err(refusal.error),
+    }
+}
+
+/// All instances of the account and region.
+pub(super) fn instances(account: &Account) -> Result<Vec<Instance>, StepError> {
+    let mut all = Vec::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let look = Call::looks("list the database instances", "rds:DescribeDBInstances");
+        let page = account.call(&look, |config| {
+            Client::new(config)
+                .describe_db_instances()
+                .set_marker(marker.take())
+                .send()
+        })?;
+        all.extend(page.db_instances.unwrap_or_default().into_iter().map(Instance::from));
+        marker = page.marker;
+        if marker.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// A snapshot; `None` where there is none.
+pub(super) fn snapshot(account: &Account, id: &str) -> Result<Option<DbSnapshot>, StepError> {
+    let what = format!("look at database snapshot {id}");
+    let answer = account.call(&Call::looks(&what, "rds:DescribeDBSnapshots"), |config| {
+        Client::new(config)
+            .describe_db_snapshots()
+            .db_snapshot_identifier(id)
+            .send()
+    });
+    match answer {
+        Ok(answer) => Ok(answer.db_snapshots.unwrap_or_default().into_iter().next()),
+        Err(refusal) if refusal.is(&["DBSnapshotNotFound", "DBSnapshotNotFoundFault"]) => Ok(None),
+        Err(refusal) => Err(refusal.error),
+    }
+}
+
+/// All snapshots of an instance.
+pub(super) fn snapshots(account: &Account, instance: &str) -> Result<Vec<DbSnapshot>, StepError> {
+    let what = format!("list the snapshots of database instance {instance}");
+    let mut all = Vec::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = account.call(&Call::looks(&what, "rds:DescribeDBSnapshots"), |config| {
+            Client::new(config)
+                .describe_db_snapshots()
+                .db_instance_identifier(instance)
+                .set_marker(marker.take())
+                .send()
+        })?;
+        all.extend(page.db_snapshots.unwrap_or_default());
+        marker = page.marker;
+        if marker.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// The first and the last moment that an instance can be restored to; `None` where it keeps no automatic backups.
+pub(super) fn window(account: &Account, instance: &Instance) -> Result<Option<(Timestamp, Timestamp)>, StepError> {
+    let what = format!("look at the automatic backups of database instance {}", instance.id);
+    let answer = account.call(
+        &Call::looks(&what, "rds:DescribeDBInstanceAutomatedBackups"),
+        |config| {
+            Client::new(config)
+                .describe_db_instance_automated_backups()
+                .db_instance_identifier(&instance.id)
+                .send()
+        },
+    );
+    let backups = match answer {
+        Ok(answer) => answer.db_instance_automated_backups.unwrap_or_default(),
+        Err(refusal) if refusal.is(&["DBInstanceAutomatedBackupNotFound"]) || refusal.is_denied() => Vec::new(),
+        Err(refusal) => return Err(refusal.error),
+    };
+    let time = |at: Option<aws_smithy_types::DateTime>| Timestamp::from_second(at?.secs()).ok();
+    let said = backups
+        .into_iter()
+        .filter_map(|backup| backup.restore_window)
+        .find_map(|window| Some((time(window.earliest_time)?, time(window.latest_time)?)));
+    // Without it the instance itself says the end, and the days that it keeps backups the beginning.
+    let kept = || {
+        let latest = instance.latest_restorable.filter(|_| instance.retention_days > 0)?;
+        let days = jiff::SignedDuration::from_hours(24 * i64::from(instance.retention_days));
+        let earliest = latest.checked_sub(days).ok()?;
+        Some((
+            instance.created.map_or(earliest, |created| created.max(earliest)),
+            latest,
+        ))
+    };
+    Ok(said.or_else(kept))
+}
+
+/// Begins to make an instance. One that is there already is left to whoever looks.
+pub(super) fn restore(
+    account: &Account,
+    new: &str,
+    source: &Source,
+    settings: &Settings,
+    tags: &BTreeMap<String, String>,
+) -> Result<(), StepError> {
+    let tags: Vec<Tag> = tags
+        .iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect();
+    let groups = (!settings.security_groups.is_empty()).then(|| settings.security_groups.clone());
+    let exports = (!settings.log_exports.is_empty()).then(|| settings.log_exports.clone());
+    // Both calls take the same settings, and the SDK has no name for what they share.
+    macro_rules! with_settings {
+        ($call:expr) => {
+            $call
+                .set_db_instance_class(settings.class.clone())
+                .set_port(settings.port)
+                .set_db_subnet_group_name(settings.subnet_group.clone())
+                .set_vpc_security_group_ids(groups)
+                .set_db_parameter_group_name(settings.parameter_group.clone())
+                .set_option_group_name(settings.option_group.clone())
+                .set_multi_az(settings.multi_az)
+                .set_availability_zone(settings.availability_zone.clone())
+                .set_publicly_accessible(settings.publicly_accessible)
+                .set_storage_type(settings.storage_type.clone())
+                .set_iops(settings.iops)
+                .set_storage_throughput(settings.storage_throughput)
+                .set_ca_certificate_identifier(settings.certificate_authority.clone())
+                .set_auto_minor_version_upgrade(settings.minor_upgrades)
+                .set_copy_tags_to_snapshot(settings.copy_tags)
+                .set_enable_iam_database_authentication(settings.iam_authentication)
+                .set_enable_cloudwatch_logs_exports(exports)
+                .set_deletion_protection(settings.deletion_protection)
+                .set_tags(Some(tags))
+        };
+    }
+    let what = format!("restore database instance {new}");
+    let refused = match source {
+        Source::Snapshot(snapshot) => {
+            let call = Call::changes(&what, "rds:RestoreDBInstanceFromDBSnapshot");
+            let made = account.call(&call, |config| {
+                let call = Client::new(config).restore_db_instance_from_db_snapshot();
+                with_settings!(call.db_instance_identifier(new).db_snapshot_identifier(snapshot)).send()
+            });
+            made.err()
+        }
+        Source::Moment { instance, time } => {
+            let call = Call::changes(&what, "rds:RestoreDBInstanceToPointInTime");
+            let made = account.call(&call, |config| {
+                let call = Client::new(config)
+                    .restore_db_instance_to_point_in_time()
+                    .set_max_allocated_storage(settings.max_allocated_storage);
+                with_settings!(
+                    call.source_db_instance_identifier(instance)
+                        .target_db_instance_identifier(new)
+                        .restore_time(aws_smithy_types::DateTime::from_secs(time.as_second()))
+                )
+                .send()
+            });
+            made.err()
+        }
+    };
+    match refused {
+        None => Ok(()),
+        Some(refusal) if refusal.is(&["DBInstanceAlreadyExists", "DBInstanceAlreadyExistsFault"]) => Ok(()),
+        Some(refusal) => Err(refusal.error),
+    }
+}
+
+/// What no restore takes: how long automatic backups are kept, and how far the storage may grow.
+pub(super) fn settle(account: &Account, new: &str, settings: &Settings) -> Result<(), StepError> {
+    let what = format!("modify database instance {new}");
+    account.call(&Call::changes(&what, "rds:ModifyDBInstance"), |config| {
+        Client::new(config)
+            .modify_db_instance()
+            .db_instance_identifier(new)
+            .set_backup_retention_period(settings.backup_retention)
+            .set_max_allocated_storage(settings.max_allocated_storage)
+            .apply_immediately(true)
+            .send()
+    })?;
+    Ok(())
+}

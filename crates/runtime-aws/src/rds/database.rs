@@ -1,0 +1,430 @@
+//! `rds-restore` and `rds-pitr`: a database as a snapshot, or a moment, had it, in a new instance. The old one is kept.
+//!
+//! RDS restores into nothing but new instances. So the application stops, the new instance is made with the old one's
+//! settings, the application is pointed at it, and starts again as big as it was. The new instance's name follows from
+//! what was asked and by which run; each part looks whether it is done, so that a run that was cut off is taken up
+//! wherever it was. Going back is pointing at the old instance again: what was written since is then in the new one.
+
+use std::time::Duration;
+
+use rollback_config::project::StepTable;
+use rollback_runbook::step::{Binding, Progress, Reversibility, Step, StepChange, StepError, StepPlan};
+use rollback_runbook::{Common, Made, SettingsError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::api::{self, Source};
+use super::application::{Count, counts, scale};
+use super::instance::{Instance, Settings as InstanceSettings};
+use super::place::{Place, Setting, mentions, replaced};
+use super::target::Target;
+use crate::account::Account;
+use crate::ecs::Name;
+use crate::failure::AfterChange;
+use crate::settings::{parse, read};
+use crate::waiting::Wait;
+
+/// Hundreds of gigabytes take hours.
+const USUAL_PATIENCE: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// The tag that tells which restore made an instance.
+const TAG: &str = "infra-rollback:restore";
+
+/// RDS allows 63 characters.
+const LONGEST_BASE: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The identifier of the instance, as Terraform made it.
+    instance: String,
+    /// Services that are stopped meanwhile: `[{ cluster = "prod", service = "backend" }]`.
+    #[serde(default)]
+    services: Vec<Name>,
+    /// Where its address stands; at least one place.
+    repoint: Vec<Setting>,
+}
+
+pub(super) struct Database {
+    pub account: Account,
+    instance: String,
+    services: Vec<Name>,
+    places: Vec<Place>,
+    patience: Duration,
+}
+
+/// Which instance is used, by whom.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    /// The identifier of the instance that the application is pointed at.
+    instance: String,
+    address: Option<String>,
+    settings: InstanceSettings,
+    /// How many tasks of each service there are to be.
+    services: Vec<Count>,
+    /// Places in which no address of any instance stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    astray: Vec<String>,
+}
+
+/// Both kinds: what they are asked for differs, the way there does not.
+pub(crate) fn database(table: &StepTable, account: &Account) -> Made<dyn Step> {
+    let (common, database) = Database::new(table, account)?;
+    Ok((common, Box::new(database)))
+}
+
+impl Database {
+    pub(super) fn new(table: &StepTable, account: &Account) -> Result<(Common, Database), SettingsError> {
+        let (common, settings, account): (_, Settings, _) = read("step", table, account)?;
+        if settings.repoint.is_empty() {
+            return Err(SettingsError::of("step", table, "`repoint` names no place")
+                .hint("without one nobody would use the new instance: write repoint = [{ parameter = \"/prod/database/host\" }]"));
+        }
+        let places = settings.repoint.into_iter().map(|setting| Place::new(setting, table));
+        let database = Database {
+            account,
+            instance: settings.instance,
+            services: settings.services,
+            places: places.collect::<Result<_, _>>()?,
+            patience: common.timeout.unwrap_or(USUAL_PATIENCE),
+        };
+        Ok((common, database))
+    }
+
+    /// The instance that Terraform made and the one that is used, if that is another.
+    pub(super) fn instances(&self) -> Result<Vec<String>, StepError> {
+        let (used, _) = self.used()?;
+        let mut all = vec![used.id];
+        if all[0] != self.instance {
+            all.push(self.instance.clone());
+        }
+        Ok(all)
+    }
+
+    /// The instance whose address stands where the application looks for it, and the places where none stands.
+    fn used(&self) -> Result<(Instance, Vec<String>), StepError> {
+        let own = api::instance(&self.account, &self.instance)?;
+        let mut candidates: Vec<Instance> = own.clone().into_iter().collect();
+        let mut used: Option<Instance> = None;
+        let mut astray = Vec::new();
+        let mut all_known = false;
+        for place in &self.places {
+            let text = place.read(&self.account)?;
+            let named = |all: &[Instance]| {
+                let address = |one: &&Instance| one.address.as_deref().is_some_and(|address| mentions(&text, address));
+                all.iter().find(address).cloned()
+            };
+            let mut found = named(&candidates);
+            if found.is_none() && !all_known {
+                candidates.extend(api::instances(&self.account)?);
+                all_known = true;
+                found = named(&candidates);
+            }
+            match found {
+                // The first place leads; a run that was cut off may have left the others behind.
+                Some(found) => used = used.or(Some(found)),
+                None => astray.push(place.words()),
+            }
+        }
+        let used = used.or(own).ok_or_else(|| {
+            StepError::untouched(format!("there is no database instance {}", self.instance))
+                .hint("look at `instance` and `region` of the table, and at the account (AWS_PROFILE)")
+        })?;
+        Ok((used, astray))
+    }
+
+    fn state(&self) -> Result<State, StepError> {
+        let (used, astray) = self.used()?;
+        Ok(State {
+            instance: used.id,
+            address: used.address,
+            settings: used.settings,
+            services: counts(&self.account, &self.services)?,
+            astray,
+        })
+    }
+
+    /// What a new instance is called: the same for the same restore, and for no other.
+    fn name(&self, source: &Source, run: &str) -> (String, String) {
+        let mut hash = Sha256::new();
+        // Whichever instance is used: a moment's restore changes that, and keeps its name.
+        let (kind, asked) = match source {
+            Source::Snapshot(snapshot) => ("snapshot", snapshot.clone()),
+            Source::Moment { time, .. } => ("moment", time.to_string()),
+        };
+        for part in [self.instance.as_str(), kind, &asked, run] {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        let key: String = hash
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let base: String = self.instance.chars().take(LONGEST_BASE).collect();
+        (format!("{}-{}", base.trim_end_matches('-'), &key[..8]), key)
+    }
+}
+
+impl Step for Database {
+    fn look(&self) -> Result<Binding, StepError> {
+        Ok(json!(self.state()?))
+    }
+
+    fn plan(&self, now: &Binding, target: &Binding) -> Result<Option<StepPlan>, StepError> {
+        let now: State = parse(now)?;
+        let mut plan = StepPlan {
+            reversibility: Reversibility::DataLoss,
+            ..StepPlan::default()
+        };
+        let to = match Target::read(target, &now.instance)? {
+            Target::Instance(id) if id == now.instance => return Ok(None),
+            Target::Instance(id) => {
+                match api::instance(&self.account, &id)? {
+                    None => plan
+                        .obstacles
+                        .push(format!("database instance {id} is no longer there")),
+                    Some(found) if !found.is_available() => {
+                        plan.obstacles
+                            .push(format!("database instance {id} is {}", found.status));
+                    }
+                    Some(_) => {}
+                }
+                plan.notes.push(format!(
+                    "what was written to {} since it is used is not in {id}; {} is kept",
+                    now.instance, now.instance
+                ));
+                id
+            }
+            Target::New { source, run } => {
+                let (name, _) = self.name(&source, &run);
+                if name == now.instance {
+                    return Ok(None);
+                }
+                self.plan_source(&now, &source, &mut plan)?;
+                plan.notes.push(format!(
+                    "the old instance {} is kept, and costs until it is deleted",
+                    now.instance
+                ));
+                name
+            }
+        };
+        for count in now.services.iter().filter(|count| count.desired > 0) {
+            let what = format!("tasks of service {} in cluster {}", count.service, count.cluster);
+            plan.changes
+                .push(StepChange::new(what, count.desired.to_string(), "0 meanwhile"));
+        }
+        plan.changes
+            .push(StepChange::new("database instance", &now.instance, &to));
+        for place in &self.places {
+            plan.changes.push(StepChange::new(
+                format!("address in {}", place.words()),
+                now.address.as_deref().unwrap_or(&now.instance),
+                format!("the address of {to}"),
+            ));
+        }
+        for place in &now.astray {
+            plan.obstacles
+                .push(format!("the address of the database does not stand in {place}"));
+        }
+        Ok(Some(plan))
+    }
+
+    fn go(&self, from: &Binding, target: &Binding, progress: &dyn Progress) -> Result<Binding, StepError> {
+        let from: State = parse(from)?;
+        let target = Target::read(target, &from.instance)?;
+        let mut changed = false;
+        let gone = self.bring(&from, &target, &mut changed, progress);
+        match changed {
+            true => gone.after_change()?,
+            false => gone?,
+        }
+        self.look().after_change()
+    }
+}
+
+impl Database {
+    fn plan_source(&self, now: &State, source: &Source, plan: &mut StepPlan) -> Result<(), StepError> {
+        let Some(current) = api::instance(&self.account, &now.instance)? else {
+            plan.obstacles
+                .push(format!("database instance {} is no longer there", now.instance));
+            return Ok(());
+        };
+        if let Some(cluster) = &current.cluster {
+            plan.obstacles.push(format!(
+                "{} belongs to the Aurora cluster {cluster}: those are restored as a whole, not by this step",
+                current.id
+            ));
+        }
+        if current.managed_password {
+            plan.notes.push(format!(
+                "RDS keeps the password of {} in Secrets Manager: the new instance has the password of its source until that is set up again",
+                current.id
+            ));
+        }
+        match source {
+            Source::Snapshot(id) => match api::snapshot(&self.account, id)? {
+                None => plan.obstacles.push(format!("there is no database snapshot {id}")),
+                Some(snapshot) => {
+                    let status = snapshot.status.unwrap_or_default();
+                    if status != "available" {
+                        plan.obstacles.push(format!("database snapshot {id} is {status}"));
+                    }
+                    let taken = snapshot
+                        .snapshot_create_time
+                        .and_then(|at| jiff::Timestamp::from_second(at.secs()).ok());
+                    let taken = taken.map_or_else(|| "its snapshot".to_owned(), |taken| taken.to_string());
+                    plan.notes
+                        .push(format!("whatever was written after {taken} is not in it"));
+                }
+            },
+            Source::Moment { time, .. } => match api::window(&self.account, &current)? {
+                None => plan.obstacles.push(format!(
+                    "{} keeps no automatic backups to restore a moment from",
+                    current.id
+                )),
+                Some((earliest, latest)) if *time < earliest || *time > latest => plan.obstacles.push(format!(
+                    "{} can be restored to moments from {earliest} to {latest}, and {time} is outside",
+                    current.id
+                )),
+                Some(_) => plan
+                    .notes
+                    .push(format!("whatever was written after {time} is not in it")),
+            },
+        }
+        Ok(())
+    }
+
+    /// Everything that is not done yet, in its order. `changed` is set as soon as something is.
+    fn bring(
+        &self,
+        from: &State,
+        target: &Target,
+        changed: &mut bool,
+        progress: &dyn Progress,
+    ) -> Result<(), StepError> {
+        let (id, made) = match target {
+            Target::Instance(id) => (id.clone(), None),
+            Target::New { source, run } => {
+                let (name, key) = self.name(source, run);
+                (name, Some((source, key)))
+            }
+        };
+        let found = api::instance(&self.account, &id)?;
+        if let (Some(found), Some((_, key))) = (&found, &made)
+            && found.tags.get(TAG) != Some(key)
+        {
+            return Err(StepError::untouched(format!(
+                "there is a database instance {id} that this restore did not make"
+            ))
+            .hint("delete or rename it, or restore again under another run"));
+        }
+        if found.is_none() && made.is_none() {
+            return Err(StepError::untouched(format!(
+                "database instance {id} is no longer there"
+            )));
+        }
+        // Once all places point there, the application only has to start again.
+        if !self.all_point_to(found.as_ref())? {
+            scale(&self.account, &from.services, |_| 0, self.patience, changed, progress)?;
+            if let (None, Some((source, key))) = (&found, &made) {
+                self.restore(from, &id, source, key)?;
+                *changed = true;
+                progress.line(&format!("database instance {id} is being restored"));
+            }
+            let new = self.wait_for(&id, changed, progress)?;
+            if made.is_some() && new.settings.backup_retention != from.settings.backup_retention {
+                api::settle(&self.account, &id, &from.settings)?;
+                *changed = true;
+                progress.line(&format!(
+                    "database instance {id} keeps its backups as long as the old one"
+                ));
+            }
+            self.repoint(from, &new, changed, progress)?;
+        }
+        scale(
+            &self.account,
+            &from.services,
+            |count| count.desired,
+            self.patience,
+            changed,
+            progress,
+        )
+    }
+
+    fn all_point_to(&self, instance: Option<&Instance>) -> Result<bool, StepError> {
+        let Some(address) = instance.and_then(|instance| instance.address.as_deref()) else {
+            return Ok(false);
+        };
+        for place in &self.places {
+            if !mentions(&place.read(&self.account)?, address) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn restore(&self, from: &State, id: &str, source: &Source, key: &str) -> Result<(), StepError> {
+        let mut tags = api::instance(&self.account, &from.instance)?
+            .map(|old| old.tags)
+            .unwrap_or_default();
+        tags.retain(|name, _| !name.starts_with("aws:") && name != TAG);
+        tags.insert(TAG.to_owned(), key.to_owned());
+        api::restore(&self.account, id, source, &from.settings, &tags)
+    }
+
+    fn wait_for(&self, id: &str, changed: &mut bool, progress: &dyn Progress) -> Result<Instance, StepError> {
+        let mut wait = Wait::new(self.account.pace(), self.patience, progress);
+        let mut told = String::new();
+        loop {
+            let found = api::instance(&self.account, id)?.ok_or_else(|| {
+                StepError::touched(format!("database instance {id} has gone while it was waited for"))
+            })?;
+            if found.is_available() && found.address.is_some() {
+                return Ok(found);
+            }
+            if found.is_lost() {
+                return Err(
+                    StepError::touched(format!("database instance {id} is {}", found.status)).hint(
+                        "see its events (aws rds describe-events); delete it and `resume`, or `undo`, which starts the \
+                     application with the old instance",
+                    ),
+                );
+            }
+            if told != found.status {
+                progress.line(&format!("database instance {id} is {}", found.status));
+                told.clone_from(&found.status);
+            }
+            *changed = true;
+            wait.pause(&format!("an available database instance {id}"))?;
+        }
+    }
+
+    fn repoint(
+        &self,
+        from: &State,
+        new: &Instance,
+        changed: &mut bool,
+        progress: &dyn Progress,
+    ) -> Result<(), StepError> {
+        let (Some(old), Some(address)) = (from.address.as_deref(), new.address.as_deref()) else {
+            return Err(StepError::untouched("the old database instance has no address"));
+        };
+        for place in &self.places {
+            let text = place.read(&self.account)?;
+            if mentions(&text, address) {
+                continue;
+            }
+            let text = replaced(&text, old, address).ok_or_else(|| {
+                StepError::untouched(format!("{old} does not stand in {}", place.words()))
+                    .hint(format!("write {address} there by hand, and `resume`"))
+            })?;
+            *changed = true;
+            place.write(&self.account, &text, self.patience, progress)?;
+            progress.line(&format!("{} points at {address}", place.words()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! An account of the emulator, and steps made from tables as a person writes them.
+
+// A test that is skipped has nobody else to tell why.
+#![allow(clippy::print_stderr)]
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use rollback_aws::{Access, http_client};
+use rollback_config::project::{self, StepTable};
+use rollback_runbook::check::Check;
+use rollback_runbook::step::{Binding, Progress, Step, StepError, StepPlan};
+use rollback_runtime_aws::{Account, Pace};
+
+use crate::faults::{At, Fault, Faults};
+
+pub struct Bench {
+    pub account: Account,
+    pub faults: Faults,
+    runtime: tokio::runtime::Runtime,
+    pub config: SdkConfig,
+}
+
+impl Bench {
+    /// `None`, said on stderr, where the tests run offline.
+    pub fn new() -> Option<Bench> {
+        let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL") else {
+            let offline = std::env::var("INFRA_ROLLBACK_TESTS").is_ok_and(|value| value == "offline");
+            assert!(offline, "AWS_ENDPOINT_URL is not set: run the tests by tests/run");
+            eprintln!("skipped: the tests run offline");
+            return None;
+        };
+        Some(Bench::over(http_client(), &endpoint))
+    }
+
+    /// With somebody else in the emulator's place.
+    pub fn over(http: SharedHttpClient, endpoint: &str) -> Bench {
+        let access = Access {
+            region: Some("us-east-1".to_owned()),
+            endpoint: Some(endpoint.to_owned()),
+            ..Access::default()
+        };
+        let faults = Faults::default();
+        let pace = Pace {
+            first: Duration::from_millis(1),
+            longest: Duration::from_millis(4),
+        };
+        let runtime = rollback_aws::runtime().unwrap();
+        let config = runtime.block_on(rollback_aws::configuration(&access, http_client()));
+        Bench {
+            account: Account::through(access, faults.client(http), pace),
+            faults,
+            runtime,
+            config: config.into_builder().endpoint_url(endpoint).build(),
+        }
+    }
+
+    /// Waits for a call that nothing disturbs.
+    pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// A step as a person writes it.
+    pub fn step(&self, table: &str) -> Box<dyn Step> {
+        let table = step_table(table);
+        rollback_runtime_aws::step(&table, &self.account).unwrap().unwrap().1
+    }
+
+    /// A check as a person writes it.
+    pub fn check(&self, table: &str) -> Box<dyn Check> {
+        let table = check_table(table);
+        rollback_runtime_aws::check(&table, &self.account).unwrap().unwrap().1
+    }
+
+    /// Goes, ending before and after each of its calls in turn, and then goes again as whoever resumes does: it gets
+    /// there. `world` makes a new one each time and tells table and target; `check` looks at what is there.
+    pub fn crashes(&self, world: impl Fn() -> (String, Binding), check: impl Fn(&Binding, &str)) {
+        let go = |table: &str, from: &Binding, target: &Binding| self.step(table).go(from, target, &Lines::default());
+        let (table, target) = world();
+        let from = self.step(&table).look().unwrap();
+        self.faults.rest();
+        let done = go(&table, &from, &target).unwrap();
+        check(&done, "nothing fails");
+        let calls = self.faults.rest();
+        assert!(calls.len() > 2, "{calls:?}");
+        for number in 1..=calls.len() {
+            for (fault, name) in [(Fault::Refused, "before"), (Fault::DoneAndGone, "after")] {
+                // What only looks is the same before and after, and every third of them stands for all.
+                if !is_effect(&calls[number - 1]) && (name == "after" || number % 3 != 0) {
+                    continue;
+                }
+                let context = format!("ended {name} call {number}, {}, of {calls:?}", calls[number - 1]);
+                let (table, target) = world();
+                let from = self.step(&table).look().unwrap();
+                self.faults.rest();
+                self.faults.plan(At::Call(number), fault);
+                let first = go(&table, &from, &target);
+                let made = self.faults.rest();
+                if let Err(error) = &first {
+                    let earlier = made[..made.len().min(number) - 1].iter().any(|call| is_effect(call));
+                    assert!(
+                        !(earlier && error.untouched),
+                        "{context}: said to be untouched: {error}"
+                    );
+                }
+                let again = go(&table, &from, &target).unwrap_or_else(|error| panic!("{context}: again: {error}"));
+                check(&again, &context);
+                self.faults.rest();
+                // And once more there is nothing to do.
+                let idle = go(&table, &from, &target).unwrap();
+                assert_eq!(idle, again, "{context}");
+                let effects: Vec<String> = self.faults.rest().into_iter().filter(|call| is_effect(call)).collect();
+                assert!(effects.is_empty(), "{context}: {effects:?} though it was there");
+                assert_eq!(self.step(&table).plan(&again, &target).unwrap(), None, "{context}");
+            }
+        }
+    }
+}
+
+/// Whether a call changes something.
+pub fn is_effect(operation: &str) -> bool {
+    !["Describe", "Get", "List", "Filter"]
+        .iter()
+        .any(|verb| operation.starts_with(verb))
+        && !operation.starts_with("GET ")
+}
+
+pub fn check_table(text: &str) -> StepTable {
+    let text = format!("[[check]]\n{text}");
+    project::parse(&text, "infra-rollback.toml").unwrap().checks.remove(0)
+}
+
+pub fn step_table(text: &str) -> StepTable {
+    project::parse(&format!("[[step]]\n{text}"), "infra-rollback.toml")
+        .unwrap()
+        .steps
+        .remove(0)
+}
+
+/// A name that is nobody else's.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{:08x}", fastrand::u32(..))
+}
+
+/// Keeps what a step tells; wants it to stop at a line of one's choice.
+#[derive(Default)]
+pub struct Lines {
+    pub lines: Mutex<Vec<String>>,
+    pub stop_at: Option<&'static str>,
+}
+
+impl Lines {
+    pub fn text(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+}
+
+impl Progress for Lines {
+    fn line(&self, text: &str) {
+        self.lines.lock().unwrap().push(text.to_owned());
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.stop_at.is_some_and(|text| self.text().contains(text))
+    }
+}
+
+pub fn change(plan: &StepPlan, what: &str) -> (String, String) {
+    let change = plan
+        .changes
+        .iter()
+        .find(|change| change.what.starts_with(what))
+        .unwrap_or_else(|| panic!("{what} is not in {plan:?}"));
+    (
+        change.from.clone().unwrap_or_default(),
+        change.to.clone().unwrap_or_default(),
+    )
+}
+
+/// A step's error with its hint.
+pub fn said(error: &StepError) -> String {
+    format!("{error} ({})", error.hint.as_deref().unwrap_or_default())
+}
