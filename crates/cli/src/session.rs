@@ -12,6 +12,7 @@ use rollback_engine::secrets::Secrets;
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
 use rollback_runbook::checks::NamedCheck;
+use rollback_runtime_aws::Account;
 use rollback_store_aws::{AwsStore, Location};
 use rollback_store_local::LocalStore;
 use rollback_terraform::{Storages, Terraform};
@@ -140,10 +141,11 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
 /// The checks of infra-rollback.toml.
 pub fn checks(located: &Located) -> Result<Vec<NamedCheck>> {
     let folder = located.root.join(&located.settings_dir);
+    let account = Account::default();
     Ok(rollback_runbook::checks::checks(
         &located.settings.checks,
         &folder,
-        |_| None,
+        |table| rollback_runtime_aws::check(table, &account),
     )?)
 }
 

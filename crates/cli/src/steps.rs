@@ -7,6 +7,7 @@ use rollback_engine::context::{Context, Stack};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::steps::check_order;
 use rollback_runbook::Part;
+use rollback_runtime_aws::Account;
 
 use crate::arguments::StepArguments;
 
@@ -16,12 +17,11 @@ use crate::arguments::StepArguments;
 /// A kind that is not known, settings that a kind cannot use, parts without an order.
 pub fn parts(settings: &Project, folder: &Path, stacks: &[Stack]) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
+    // One for all, so that they share connections and credentials. Nothing is asked of AWS yet.
+    let account = Account::default();
     for table in &settings.steps {
-        let made = rollback_runbook::steps::step(table, folder);
+        let made = rollback_runbook::steps::step(table, folder).or_else(|| rollback_runtime_aws::step(table, &account));
         let Some(made) = made else {
-            if table.known {
-                continue;
-            }
             let error = EngineError::usage(format!("{}: there is no step of kind `{}`", table.at, table.kind));
             return Err(match nearest(&table.kind, STEP_KINDS.iter().copied()) {
                 Some(kind) => error.hint(format!("did you mean `{kind}`?")),

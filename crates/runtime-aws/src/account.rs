@@ -39,8 +39,25 @@ struct Inner {
 }
 
 struct Connected {
-    runtime: Runtime,
+    /// Always there; taken when it ends.
+    runtime: Option<Runtime>,
     config: SdkConfig,
+}
+
+impl Drop for Connected {
+    /// A runtime that is dropped waits for its threads, which no asynchronous caller may do. Nothing is under way any more.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Default for Account {
+    /// Whatever the environment says.
+    fn default() -> Account {
+        Account::new(Access::default())
+    }
 }
 
 impl Account {
@@ -93,7 +110,10 @@ impl Account {
     /// Waits for a call. From within an asynchronous runtime only on a thread that may block.
     pub(crate) fn wait<F: Future>(&self, call: impl FnOnce(&SdkConfig) -> F) -> Result<F::Output, StepError> {
         let connected = self.connected()?;
-        Ok(connected.runtime.block_on(call(&connected.config)))
+        match &connected.runtime {
+            Some(runtime) => Ok(runtime.block_on(call(&connected.config))),
+            None => Err(StepError::untouched("the connection to AWS has been closed")),
+        }
     }
 
     /// As [`Account::wait`], in another region where one is given.
@@ -131,7 +151,10 @@ impl Account {
             Some(endpoint) => config.into_builder().endpoint_url(endpoint).build(),
             None => config,
         };
-        let made = Arc::new(Connected { runtime, config });
+        let made = Arc::new(Connected {
+            runtime: Some(runtime),
+            config,
+        });
         *connected = Some(made.clone());
         Ok(made)
     }

@@ -58,3 +58,11 @@ pub(crate) fn parse<T: DeserializeOwned>(binding: &Binding) -> Result<T, StepErr
             .hint("was the kind of the step changed since? Take a new `snapshot`, or roll back without this step")
     })
 }
+
+/// For those who have but one kind of error to tell.
+pub(crate) fn as_step_error(error: SettingsError) -> StepError {
+    StepError {
+        hint: error.hint,
+        ..StepError::untouched(error.message)
+    }
+}

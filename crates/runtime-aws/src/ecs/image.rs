@@ -16,7 +16,7 @@ use super::rollout::{Way, roll_out};
 use crate::account::Account;
 use crate::ecr::{Found, Image, Reference};
 use crate::failure::AfterChange;
-use crate::settings::{parse, read};
+use crate::settings::{as_step_error, parse, read};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,17 +72,14 @@ fn made(table: &StepTable, account: &Account) -> Result<(Common, EcsImage), Sett
 /// The images that the container of an `ecs-image` step can go to, newest first.
 ///
 /// # Errors
-/// The table cannot be used (outside); ECS or ECR cannot be asked, or the image is not in ECR (inside).
-pub fn images(table: &StepTable, account: &Account) -> Result<Result<Vec<Image>, StepError>, SettingsError> {
-    let (_, step) = made(table, account)?;
-    let list = || {
-        let (_, revision) = step.current()?;
-        let (_, image) = step.container_of(&revision)?;
-        let reference = Reference::parse(&image)
-            .ok_or_else(|| StepError::untouched(format!("image {image} is not in a private repository of ECR")))?;
-        reference.images(&step.place.account)
-    };
-    Ok(list())
+/// The table cannot be used, ECS or ECR cannot be asked, or the image is not in ECR.
+pub fn images(table: &StepTable, account: &Account) -> Result<Vec<Image>, StepError> {
+    let (_, step) = made(table, account).map_err(as_step_error)?;
+    let (_, revision) = step.current()?;
+    let (_, image) = step.container_of(&revision)?;
+    let reference = Reference::parse(&image)
+        .ok_or_else(|| StepError::untouched(format!("image {image} is not in a private repository of ECR")))?;
+    reference.images(&step.place.account)
 }
 
 impl EcsImage {

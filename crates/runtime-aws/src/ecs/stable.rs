@@ -63,7 +63,7 @@ impl<'a> Watch<'a> {
                 }
             }
             let runs = service.task_definition.as_deref().unwrap_or_default();
-            if runs != revision {
+            if short(runs) != short(revision) {
                 return Err(StepError::touched(format!(
                     "{full} was brought to {} while {} was waited for",
                     short(runs),

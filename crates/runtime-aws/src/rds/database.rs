@@ -15,21 +15,17 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::api::{self, Source};
-use super::application::{Count, counts, scale};
+use super::application::{Count, counts};
 use super::instance::{Instance, Settings as InstanceSettings};
-use super::place::{Place, Setting, mentions, replaced};
+use super::place::{Place, Setting, mentions};
 use super::target::Target;
 use crate::account::Account;
 use crate::ecs::Name;
 use crate::failure::AfterChange;
 use crate::settings::{parse, read};
-use crate::waiting::Wait;
 
 /// Hundreds of gigabytes take hours.
 const USUAL_PATIENCE: Duration = Duration::from_secs(4 * 60 * 60);
-
-/// The tag that tells which restore made an instance.
-const TAG: &str = "infra-rollback:restore";
 
 /// RDS allows 63 characters.
 const LONGEST_BASE: usize = 50;
@@ -48,21 +44,22 @@ struct Settings {
 
 pub(super) struct Database {
     pub account: Account,
+    /// As Terraform made it.
     instance: String,
     services: Vec<Name>,
-    places: Vec<Place>,
-    patience: Duration,
+    pub places: Vec<Place>,
+    pub patience: Duration,
 }
 
 /// Which instance is used, by whom.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct State {
+pub(super) struct State {
     /// The identifier of the instance that the application is pointed at.
-    instance: String,
-    address: Option<String>,
-    settings: InstanceSettings,
+    pub instance: String,
+    pub address: Option<String>,
+    pub settings: InstanceSettings,
     /// How many tasks of each service there are to be.
-    services: Vec<Count>,
+    pub services: Vec<Count>,
     /// Places in which no address of any instance stands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     astray: Vec<String>,
@@ -146,7 +143,7 @@ impl Database {
     }
 
     /// What a new instance is called: the same for the same restore, and for no other.
-    fn name(&self, source: &Source, run: &str) -> (String, String) {
+    pub(super) fn name(&self, source: &Source, run: &str) -> (String, String) {
         let mut hash = Sha256::new();
         // Whichever instance is used: a moment's restore changes that, and keeps its name.
         let (kind, asked) = match source {
@@ -293,137 +290,6 @@ impl Database {
                     .notes
                     .push(format!("whatever was written after {time} is not in it")),
             },
-        }
-        Ok(())
-    }
-
-    /// Everything that is not done yet, in its order. `changed` is set as soon as something is.
-    fn bring(
-        &self,
-        from: &State,
-        target: &Target,
-        changed: &mut bool,
-        progress: &dyn Progress,
-    ) -> Result<(), StepError> {
-        let (id, made) = match target {
-            Target::Instance(id) => (id.clone(), None),
-            Target::New { source, run } => {
-                let (name, key) = self.name(source, run);
-                (name, Some((source, key)))
-            }
-        };
-        let found = api::instance(&self.account, &id)?;
-        if let (Some(found), Some((_, key))) = (&found, &made)
-            && found.tags.get(TAG) != Some(key)
-        {
-            return Err(StepError::untouched(format!(
-                "there is a database instance {id} that this restore did not make"
-            ))
-            .hint("delete or rename it, or restore again under another run"));
-        }
-        if found.is_none() && made.is_none() {
-            return Err(StepError::untouched(format!(
-                "database instance {id} is no longer there"
-            )));
-        }
-        // Once all places point there, the application only has to start again.
-        if !self.all_point_to(found.as_ref())? {
-            scale(&self.account, &from.services, |_| 0, self.patience, changed, progress)?;
-            if let (None, Some((source, key))) = (&found, &made) {
-                self.restore(from, &id, source, key)?;
-                *changed = true;
-                progress.line(&format!("database instance {id} is being restored"));
-            }
-            let new = self.wait_for(&id, changed, progress)?;
-            if made.is_some() && new.settings.backup_retention != from.settings.backup_retention {
-                api::settle(&self.account, &id, &from.settings)?;
-                *changed = true;
-                progress.line(&format!(
-                    "database instance {id} keeps its backups as long as the old one"
-                ));
-            }
-            self.repoint(from, &new, changed, progress)?;
-        }
-        scale(
-            &self.account,
-            &from.services,
-            |count| count.desired,
-            self.patience,
-            changed,
-            progress,
-        )
-    }
-
-    fn all_point_to(&self, instance: Option<&Instance>) -> Result<bool, StepError> {
-        let Some(address) = instance.and_then(|instance| instance.address.as_deref()) else {
-            return Ok(false);
-        };
-        for place in &self.places {
-            if !mentions(&place.read(&self.account)?, address) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn restore(&self, from: &State, id: &str, source: &Source, key: &str) -> Result<(), StepError> {
-        let mut tags = api::instance(&self.account, &from.instance)?
-            .map(|old| old.tags)
-            .unwrap_or_default();
-        tags.retain(|name, _| !name.starts_with("aws:") && name != TAG);
-        tags.insert(TAG.to_owned(), key.to_owned());
-        api::restore(&self.account, id, source, &from.settings, &tags)
-    }
-
-    fn wait_for(&self, id: &str, changed: &mut bool, progress: &dyn Progress) -> Result<Instance, StepError> {
-        let mut wait = Wait::new(self.account.pace(), self.patience, progress);
-        let mut told = String::new();
-        loop {
-            let found = api::instance(&self.account, id)?.ok_or_else(|| {
-                StepError::touched(format!("database instance {id} has gone while it was waited for"))
-            })?;
-            if found.is_available() && found.address.is_some() {
-                return Ok(found);
-            }
-            if found.is_lost() {
-                return Err(
-                    StepError::touched(format!("database instance {id} is {}", found.status)).hint(
-                        "see its events (aws rds describe-events); delete it and `resume`, or `undo`, which starts the \
-                     application with the old instance",
-                    ),
-                );
-            }
-            if told != found.status {
-                progress.line(&format!("database instance {id} is {}", found.status));
-                told.clone_from(&found.status);
-            }
-            *changed = true;
-            wait.pause(&format!("an available database instance {id}"))?;
-        }
-    }
-
-    fn repoint(
-        &self,
-        from: &State,
-        new: &Instance,
-        changed: &mut bool,
-        progress: &dyn Progress,
-    ) -> Result<(), StepError> {
-        let (Some(old), Some(address)) = (from.address.as_deref(), new.address.as_deref()) else {
-            return Err(StepError::untouched("the old database instance has no address"));
-        };
-        for place in &self.places {
-            let text = place.read(&self.account)?;
-            if mentions(&text, address) {
-                continue;
-            }
-            let text = replaced(&text, old, address).ok_or_else(|| {
-                StepError::untouched(format!("{old} does not stand in {}", place.words()))
-                    .hint(format!("write {address} there by hand, and `resume`"))
-            })?;
-            *changed = true;
-            place.write(&self.account, &text, self.patience, progress)?;
-            progress.line(&format!("{} points at {address}", place.words()));
         }
         Ok(())
     }

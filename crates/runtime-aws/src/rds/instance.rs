@@ -6,6 +6,9 @@ use aws_sdk_rds::types::DbInstance;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// In GiB, for most engines: from here on IOPS and throughput of gp3 can be chosen.
+const SMALLEST_PROVISIONED_GP3: i32 = 400;
+
 /// An instance as RDS has it.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
@@ -82,6 +85,14 @@ impl From<DbInstance> for Instance {
         // The default groups are those that RDS takes by itself.
         let own = |name: Option<String>| name.filter(|name| !name.starts_with("default"));
         let endpoint = found.endpoint;
+        // gp3 tells its baseline as if it had been asked for, and RDS refuses to be asked below this size:
+        // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html#gp3-storage
+        let size = found.allocated_storage.unwrap_or_default();
+        let provisioned = match found.storage_type.as_deref() {
+            Some("gp3") => size >= SMALLEST_PROVISIONED_GP3,
+            Some(other) => other.starts_with("io"),
+            None => false,
+        };
         let tags = found.tag_list.unwrap_or_default().into_iter();
         Instance {
             id: found.db_instance_identifier.unwrap_or_default(),
@@ -116,8 +127,8 @@ impl From<DbInstance> for Instance {
                 multi_az: found.multi_az,
                 publicly_accessible: found.publicly_accessible,
                 storage_type: found.storage_type,
-                iops: found.iops.filter(|iops| *iops > 0),
-                storage_throughput: found.storage_throughput.filter(|throughput| *throughput > 0),
+                iops: found.iops.filter(|iops| *iops > 0 && provisioned),
+                storage_throughput: found.storage_throughput.filter(|throughput| *throughput > 0 && provisioned),
                 certificate_authority: found.ca_certificate_identifier,
                 minor_upgrades: found.auto_minor_version_upgrade,
                 copy_tags: found.copy_tags_to_snapshot,

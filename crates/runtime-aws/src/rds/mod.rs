@@ -6,6 +6,7 @@ mod database;
 mod instance;
 mod place;
 mod target;
+mod way;
 
 pub(crate) use database::database;
 pub use target::{Snapshot, database_target, snapshots};

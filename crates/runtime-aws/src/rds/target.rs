@@ -9,6 +9,7 @@ use serde_json::json;
 use super::api::{self, Source};
 use super::database::Database;
 use crate::account::Account;
+use crate::settings::{as_step_error, parse};
 
 /// A snapshot of a database, for a person to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(super) enum Target {
 impl Target {
     /// `current` is the instance that is used now, of which a moment is restored.
     pub(super) fn read(binding: &Binding, current: &str) -> Result<Target, StepError> {
-        let asked: Asked = crate::settings::parse(binding)?;
+        let asked: Asked = parse(binding)?;
         match (asked.snapshot, asked.restore_time, asked.instance) {
             (Some(snapshot), None, None) => Ok(Target::New {
                 source: Source::Snapshot(snapshot),
@@ -114,10 +115,7 @@ pub fn database_target(
 /// # Errors
 /// The table cannot be used, or RDS cannot be asked.
 pub fn snapshots(table: &StepTable, account: &Account) -> Result<Vec<Snapshot>, StepError> {
-    let (_, database) = Database::new(table, account).map_err(|error| StepError {
-        hint: error.hint.clone(),
-        ..StepError::untouched(error.to_string())
-    })?;
+    let (_, database) = Database::new(table, account).map_err(as_step_error)?;
     let mut all: Vec<Snapshot> = Vec::new();
     for instance in database.instances()? {
         for found in api::snapshots(&database.account, &instance)? {
