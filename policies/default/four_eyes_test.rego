@@ -28,3 +28,13 @@ test_elsewhere_one_person_suffices if {
 	count(four_eyes.deny) == 0 with input as approved("apply", false, ["alice"])
 	count(four_eyes.warn) == 0 with input as approved("plan", false, [])
 }
+
+broken(glass) := object.union(
+	approved("apply", true, ["alice"]),
+	{"rollback": {"broken_glass": glass}},
+)
+
+test_breaking_the_glass_goes_ahead if {
+	count(four_eyes.deny) == 0 with input as broken({"by": "alice", "reason": "nobody answers"})
+	count(four_eyes.deny) == 1 with input as broken(null)
+}

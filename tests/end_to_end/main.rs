@@ -31,6 +31,7 @@ mod s3_backend;
 mod secrets;
 mod service;
 mod service_backend;
+mod service_policy;
 mod shared_store;
 mod shared_upkeep;
 mod stacks;

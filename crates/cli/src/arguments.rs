@@ -658,6 +658,9 @@ pub struct ServeArguments {
     /// Whoever asked for a rollback may not approve it
     #[arg(long)]
     pub four_eyes: bool,
+    /// An Ed25519 key (`openssl genpkey -algorithm ed25519`) that signs checkpoints of the audit log
+    #[arg(long, value_name = "FILE")]
+    pub audit_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -690,6 +693,10 @@ pub struct NewTokenArguments {
     /// admin does everything
     #[arg(long, value_parser = ["viewer", "auditor", "operator", "approver", "admin"])]
     pub role: String,
+    /// What it may do beside what the role allows: read-metrics, override (the policy), break-glass (go ahead without
+    /// approvals); may be given several times
+    #[arg(long, value_name = "PERMISSION", value_parser = ["read-metrics", "override", "break-glass"])]
+    pub grant: Vec<String>,
     /// How long it is good for, such as 90d or 12h (default: until it is revoked)
     #[arg(long, value_name = "DURATION")]
     pub expires: Option<String>,
@@ -702,6 +709,15 @@ pub struct NewTokenArguments {
 pub enum AuditCommand {
     /// The entries, newest last
     Log(AuditLogArguments),
+    /// Sign a checkpoint of the log as it is, and print it: keep it elsewhere
+    Checkpoint {
+        /// The Ed25519 key that signs (`openssl genpkey -algorithm ed25519`)
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The project, outside of its repository
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+    },
     /// Check that the log is one unbroken chain
     Verify(AuditVerifyArguments),
     /// All entries as they were written, one per line, for `audit verify --from`
@@ -745,6 +761,12 @@ pub struct AuditVerifyArguments {
     /// What an earlier `audit verify` said: the log must still have it, so that cutting off and writing anew show
     #[arg(long, value_name = "NUMBER:HASH")]
     pub seen: Vec<String>,
+    /// The public key (`openssl pkey -pubout`) that every checkpoint must be signed by; there must be one
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere: the log must still be what it was of; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Vec<PathBuf>,
     /// The project, outside of its repository
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
@@ -760,6 +782,9 @@ pub struct RestoreArguments {
     /// Let go of objects that live now and the old state does not know
     #[arg(long)]
     pub accept_orphans: bool,
+    /// This soft-mandatory rule of the policy is overridden, for the reason that --reason gives; may be given several times
+    #[arg(long, value_name = "RULE")]
+    pub override_policy: Vec<String>,
     /// Show what it would mean and stop
     #[arg(long)]
     pub dry_run: bool,

@@ -142,6 +142,9 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         },
         Command::Audit(own) => match own {
             AuditCommand::Log(own) => commands::audit::log(global, own, output).map(done),
+            AuditCommand::Checkpoint { key, project } => {
+                commands::audit::checkpoint(global, key, project.as_deref(), output).map(done)
+            }
             AuditCommand::Verify(own) => commands::audit::verify(global, own, output).map(done),
             AuditCommand::Export { output: file, project } => {
                 commands::audit::export(global, file.as_deref(), project.as_deref(), output).map(done)

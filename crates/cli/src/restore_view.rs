@@ -3,6 +3,7 @@
 use rollback_engine::restore::RestoreReport;
 
 use crate::output::{Output, Tone};
+use crate::plan_view;
 
 /// Prints the report.
 pub fn print(output: &Output, report: &RestoreReport) {
@@ -36,6 +37,9 @@ pub fn print(output: &Output, report: &RestoreReport) {
             "  The live state cannot be read: what lives now and is in no release would be orphaned unseen.",
         );
         output.line("  Its bytes are kept under the home folder, in `damaged`.");
+    }
+    if let Some(evaluation) = &report.policy {
+        plan_view::print_evaluation(output, evaluation);
     }
     output.line("  The infrastructure itself is not touched. To roll that back too: infra-rollback to.");
 }

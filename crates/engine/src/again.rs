@@ -40,32 +40,8 @@ pub fn resume(context: &Context, run: Option<&str>, consent: &Consent, approver:
         .get(&run.id)?
         .ok_or_else(|| EngineError::failed(format!("run {} is gone", run.id)))?;
     run = fresh;
-    for address in &consent.data_loss {
-        if !run.consent.data_loss.contains(address) {
-            run.consent.data_loss.push(address.clone());
-        }
-    }
-    for address in &consent.changes {
-        if !run.consent.changes.contains(address) {
-            run.consent.changes.push(address.clone());
-        }
-    }
-    for rule in &consent.policy {
-        if !run.consent.policy.contains(rule) {
-            run.consent.policy.push(rule.clone());
-        }
-    }
-    for step in &consent.skipped_steps {
-        if !run.consent.skipped_steps.contains(step) {
-            run.consent.skipped_steps.push(step.clone());
-        }
-    }
-    if consent.policy_reason.is_some() {
-        run.consent.policy_reason.clone_from(&consent.policy_reason);
-    }
-    if consent.skip_checks.is_some() {
-        run.consent.skip_checks.clone_from(&consent.skip_checks);
-    }
+    let consent = consent.clone().signed(&context.actor, run.reason.as_deref());
+    run.consent.add(&consent);
     if run.status.is_unfinished() {
         locks.mark_applying()?;
         run.status = Status::Applying;

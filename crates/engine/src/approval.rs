@@ -23,12 +23,47 @@ pub struct Given {
     pub consent: Consent,
 }
 
+/// A word that there is no time for the others' yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    pub by: String,
+    pub at: Timestamp,
+    /// From then on it counts no more.
+    pub expires_at: Timestamp,
+    pub reason: String,
+    /// What this person said yes to beyond the plan as a whole.
+    #[serde(default)]
+    pub consent: Consent,
+}
+
+/// How many different people have to say yes, and whose yes does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    pub needed: usize,
+    /// Whoever asked for it, where somebody else has to look.
+    pub without: Option<String>,
+}
+
+impl Quorum {
+    /// Anybody's yes counts.
+    pub fn of(needed: usize) -> Quorum {
+        Quorum { needed, without: None }
+    }
+
+    fn counts(&self, given: &Given) -> bool {
+        self.without.as_ref() != Some(&given.by)
+    }
+}
+
 /// Every yes to one plan of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     pub format: u32,
     pub digest: String,
     pub given: Vec<Given>,
+    /// Somebody went ahead without the rest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
     /// When the run began to apply on the strength of it.
     pub consumed_at: Option<Timestamp>,
 }
@@ -40,14 +75,31 @@ impl Approval {
         self.given.iter().filter(move |given| given.expires_at > now)
     }
 
+    /// The broken glass, while it counts.
+    pub fn broken(&self) -> Option<&Broken> {
+        let now = Timestamp::now();
+        self.broken.as_ref().filter(|broken| broken.expires_at > now)
+    }
+
+    /// Whether enough was said to begin.
+    pub fn suffices(&self, quorum: &Quorum) -> bool {
+        let count = self.standing().filter(|given| quorum.counts(given)).count();
+        self.broken().is_some() || count >= quorum.needed.max(1)
+    }
+
+    /// Whether something of what counts was said since then.
+    pub fn has_word_since(&self, since: Timestamp) -> bool {
+        let broken = self.broken().map(|broken| broken.at);
+        let mut times = self.standing().map(|given| given.at).chain(broken);
+        times.any(|at| at >= since)
+    }
+
     /// Everything that they said yes to beyond the plan.
     pub fn consent(&self) -> Consent {
         let mut consent = Consent::default();
-        for given in self.standing() {
-            consent.data_loss.extend(given.consent.data_loss.iter().cloned());
-            consent.changes.extend(given.consent.changes.iter().cloned());
-            consent.policy.extend(given.consent.policy.iter().cloned());
-            consent.policy_reason = given.consent.policy_reason.clone().or(consent.policy_reason);
+        let broken = self.broken().map(|broken| &broken.consent);
+        for given in self.standing().map(|given| &given.consent).chain(broken) {
+            consent.add(given);
         }
         consent
     }
@@ -58,9 +110,11 @@ pub struct Sufficient {
     key: String,
     version: Version,
     consumed: Vec<u8>,
-    needed: usize,
-    /// Who said yes, for the record.
-    pub by: String,
+    quorum: Quorum,
+    /// Who said yes.
+    pub by: Vec<String>,
+    /// Who went ahead without the rest of them.
+    pub broken: Option<Broken>,
 }
 
 impl Sufficient {
@@ -82,7 +136,7 @@ impl Sufficient {
         if approval.consumed_at.is_some() {
             return Ok(None);
         }
-        sufficient(&self.key, approval, version, self.needed)
+        sufficient(&self.key, approval, version, &self.quorum)
     }
 }
 
@@ -95,19 +149,22 @@ fn read(store: &dyn Store, key: &str) -> Result<Option<(Approval, Version)>> {
     Ok(Some((approval, version)))
 }
 
-/// The approval, if `needed` different people stand behind it.
-fn sufficient(key: &str, mut approval: Approval, version: Version, needed: usize) -> Result<Option<Sufficient>> {
-    let by: Vec<String> = approval.standing().map(|given| given.by.clone()).collect();
-    if by.len() < needed.max(1) {
+/// The approval, if it suffices.
+fn sufficient(key: &str, mut approval: Approval, version: Version, quorum: &Quorum) -> Result<Option<Sufficient>> {
+    if !approval.suffices(quorum) {
         return Ok(None);
     }
+    let counted = approval.standing().filter(|given| quorum.counts(given));
+    let by: Vec<String> = counted.map(|given| given.by.clone()).collect();
+    let broken = approval.broken().filter(|_| by.len() < quorum.needed.max(1)).cloned();
     approval.consumed_at = Some(Timestamp::now());
     Ok(Some(Sufficient {
         key: key.to_owned(),
         version,
         consumed: encode(&approval)?,
-        needed,
-        by: by.join(", "),
+        quorum: quorum.clone(),
+        by,
+        broken,
     }))
 }
 
@@ -136,6 +193,21 @@ impl<'s> Approvals<'s> {
     /// # Errors
     /// [`Kind::Refused`] where the approval was used already.
     pub fn give(&self, digest: &str, given: &Given) -> Result<Approval> {
+        self.change(digest, |approval| {
+            approval.given.retain(|other| other.by != given.by);
+            approval.given.push(given.clone());
+        })
+    }
+
+    /// Goes ahead without the rest of those who were to say yes.
+    ///
+    /// # Errors
+    /// As [`Approvals::give`].
+    pub fn break_glass(&self, digest: &str, broken: &Broken) -> Result<Approval> {
+        self.change(digest, |approval| approval.broken = Some(broken.clone()))
+    }
+
+    fn change(&self, digest: &str, how: impl Fn(&mut Approval)) -> Result<Approval> {
         // Everybody may say yes in the same moment: whoever loses reads what is there and adds to that.
         loop {
             let found = self.read(digest)?;
@@ -145,6 +217,7 @@ impl<'s> Approvals<'s> {
                     format: 1,
                     digest: digest.to_owned(),
                     given: Vec::new(),
+                    broken: None,
                     consumed_at: None,
                 },
             };
@@ -152,8 +225,7 @@ impl<'s> Approvals<'s> {
                 return Err(EngineError::refused("this approval was used already")
                     .hint("an approval is for one execution: a new plan needs a new one"));
             }
-            approval.given.retain(|other| other.by != given.by);
-            approval.given.push(given.clone());
+            how(&mut approval);
             let bytes = encode(&approval)?;
             let key = keys::approval(self.project, self.run, digest);
             let written = match &found {
@@ -166,11 +238,11 @@ impl<'s> Approvals<'s> {
         }
     }
 
-    /// The approval of this digest, if `needed` different people stand behind it and nobody has used it.
+    /// The approval of this digest, if the quorum stands behind it and nobody has used it.
     ///
     /// # Errors
     /// [`Kind::Refused`] where it was used already.
-    pub fn sufficient(&self, digest: &str, needed: usize) -> Result<Option<Sufficient>> {
+    pub fn sufficient(&self, digest: &str, quorum: &Quorum) -> Result<Option<Sufficient>> {
         let Some((approval, version)) = self.read(digest)? else {
             return Ok(None);
         };
@@ -184,7 +256,7 @@ impl<'s> Approvals<'s> {
             &keys::approval(self.project, self.run, digest),
             approval,
             version,
-            needed,
+            quorum,
         )
     }
 
@@ -217,15 +289,60 @@ mod tests {
     fn it_takes_as_many_people_as_asked_for_and_none_twice() {
         let store = MemoryStore::default();
         let approvals = Approvals::new(&store, "p", "r");
-        assert!(approvals.sufficient("d", 1).unwrap().is_none());
+        assert!(approvals.sufficient("d", &Quorum::of(1)).unwrap().is_none());
         approvals.give("d", &yes("ann", 1)).unwrap();
         approvals.give("d", &yes("ann", 1)).unwrap();
-        assert!(approvals.sufficient("d", 2).unwrap().is_none());
+        assert!(approvals.sufficient("d", &Quorum::of(2)).unwrap().is_none());
         approvals.give("d", &yes("bob", -1)).unwrap();
-        assert!(approvals.sufficient("d", 2).unwrap().is_none(), "bob's has expired");
+        assert!(
+            approvals.sufficient("d", &Quorum::of(2)).unwrap().is_none(),
+            "bob's has expired"
+        );
         approvals.give("d", &yes("bob", 1)).unwrap();
-        assert_eq!(approvals.sufficient("d", 2).unwrap().unwrap().by, "ann, bob");
-        assert!(approvals.sufficient("another", 1).unwrap().is_none());
+        assert_eq!(
+            approvals.sufficient("d", &Quorum::of(2)).unwrap().unwrap().by,
+            ["ann", "bob"]
+        );
+        assert!(approvals.sufficient("another", &Quorum::of(1)).unwrap().is_none());
+    }
+
+    #[test]
+    fn whoever_asked_does_not_count_where_somebody_else_has_to_look() {
+        let store = MemoryStore::default();
+        let approvals = Approvals::new(&store, "p", "r");
+        let others = Quorum {
+            needed: 1,
+            without: Some("ann".to_owned()),
+        };
+        approvals.give("d", &yes("ann", 1)).unwrap();
+        assert!(approvals.sufficient("d", &others).unwrap().is_none());
+        assert!(approvals.sufficient("d", &Quorum::of(1)).unwrap().is_some());
+        approvals.give("d", &yes("bob", 1)).unwrap();
+        assert_eq!(approvals.sufficient("d", &others).unwrap().unwrap().by, ["bob"]);
+    }
+
+    #[test]
+    fn broken_glass_goes_ahead_until_it_expires_and_is_used_up_as_well() {
+        let store = MemoryStore::default();
+        let approvals = Approvals::new(&store, "p", "r");
+        let broken = |hours: i64| Broken {
+            by: "ann".to_owned(),
+            at: Timestamp::now(),
+            expires_at: Timestamp::now() + hours.hours(),
+            reason: "nobody answers".to_owned(),
+            consent: Consent::default(),
+        };
+        approvals.break_glass("d", &broken(-1)).unwrap();
+        assert!(approvals.sufficient("d", &Quorum::of(2)).unwrap().is_none());
+        approvals.break_glass("d", &broken(1)).unwrap();
+        let used = approvals.sufficient("d", &Quorum::of(2)).unwrap().unwrap();
+        assert_eq!(used.broken.as_ref().unwrap().reason, "nobody answers");
+        assert!(matches!(store.transact(&[used.consume()]), Ok(Transacted::Yes(_))));
+        assert!(approvals.sufficient("d", &Quorum::of(2)).is_err(), "it was used");
+        // Where enough people have said yes, nothing had to be broken.
+        approvals.give("e", &yes("bob", 1)).unwrap();
+        approvals.break_glass("e", &broken(1)).unwrap();
+        assert_eq!(approvals.sufficient("e", &Quorum::of(1)).unwrap().unwrap().broken, None);
     }
 
     #[test]
@@ -233,7 +350,7 @@ mod tests {
         let store = MemoryStore::default();
         let approvals = Approvals::new(&store, "p", "r");
         approvals.give("d", &yes("ann", 1)).unwrap();
-        let seen = approvals.sufficient("d", 1).unwrap().unwrap();
+        let seen = approvals.sufficient("d", &Quorum::of(1)).unwrap().unwrap();
         approvals.give("d", &yes("bob", 1)).unwrap();
         assert!(matches!(
             store.transact(&[seen.consume()]),
@@ -253,7 +370,7 @@ mod tests {
             let used = std::thread::scope(|scope| {
                 let users: Vec<_> = (0..100)
                     .map(|_| {
-                        scope.spawn(|| match approvals.sufficient("d", 1) {
+                        scope.spawn(|| match approvals.sufficient("d", &Quorum::of(1)) {
                             Ok(Some(approval)) => {
                                 matches!(store.transact(&[approval.consume()]), Ok(Transacted::Yes(_)))
                             }

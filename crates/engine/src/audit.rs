@@ -5,6 +5,13 @@
 //! another one. What a chain cannot show by itself is that its end was cut off, or that all of it was written anew:
 //! that takes a hash that somebody else has kept ([`Anchor`]), such as a signed checkpoint.
 
+pub mod checkpoint;
+pub mod key;
+pub mod merkle;
+#[cfg(test)]
+mod suite;
+pub mod tree;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -76,6 +83,8 @@ pub struct Audit {
     store: Arc<dyn Store>,
     project: String,
     tip: Mutex<Option<Tip>>,
+    /// What was read of the log so far, for checkpoints and proofs.
+    tree: Mutex<Verifier<'static>>,
 }
 
 impl Audit {
@@ -84,6 +93,7 @@ impl Audit {
             store,
             project: project.to_owned(),
             tip: Mutex::new(None),
+            tree: Mutex::new(Verifier::new(&[])),
         }
     }
 
@@ -195,7 +205,7 @@ impl Audit {
 pub struct Verifier<'a> {
     tip: Tip,
     anchors: &'a [Anchor],
-    hashes: Vec<[u8; 32]>,
+    leaves: Vec<merkle::Hash>,
 }
 
 impl<'a> Verifier<'a> {
@@ -203,7 +213,7 @@ impl<'a> Verifier<'a> {
         Verifier {
             tip: Tip::beginning(),
             anchors,
-            hashes: Vec::new(),
+            leaves: Vec::new(),
         }
     }
 
@@ -211,9 +221,9 @@ impl<'a> Verifier<'a> {
         &self.tip
     }
 
-    /// The hashes of the entries so far: the leaves of the tree that checkpoints sign.
-    pub fn hashes(&self) -> &[[u8; 32]] {
-        &self.hashes
+    /// The leaves of the tree that checkpoints sign.
+    pub fn leaves(&self) -> &[merkle::Hash] {
+        &self.leaves
     }
 
     /// The next line.
@@ -247,9 +257,7 @@ impl<'a> Verifier<'a> {
                 ));
             }
         }
-        let mut digest = [0; 32];
-        hex::decode_to_slice(&hash, &mut digest).map_err(|error| damaged(sequence, error.to_string()))?;
-        self.hashes.push(digest);
+        self.leaves.push(merkle::leaf(line));
         self.tip = Tip { sequence, hash };
         Ok(entry)
     }
@@ -258,7 +266,7 @@ impl<'a> Verifier<'a> {
     ///
     /// # Errors
     /// An anchor lies beyond it: the log was cut off.
-    pub fn finish(self) -> Result<Tip> {
+    pub fn finish(&self) -> Result<Tip> {
         match self.anchors.iter().find(|anchor| anchor.sequence > self.tip.sequence) {
             Some(anchor) => Err(damaged(
                 self.tip.sequence + 1,
@@ -267,7 +275,7 @@ impl<'a> Verifier<'a> {
                     anchor.sequence
                 ),
             )),
-            None => Ok(self.tip),
+            None => Ok(self.tip.clone()),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::journal::{Attempt, Event, Journal};
 use crate::lock::Locks;
 use crate::notifying::Updates;
 use crate::planning::{Planned, beside_steps, plan_with, prepare_all};
-use crate::policy::{self, Gate, Phase, check_reason, open_denials};
+use crate::policy::{self, Gate, Phase, check_reason, held_open, not_accepted, open_denials};
 use crate::prepare::Prepared;
 use crate::reconcile::{Guard, Refusal};
 use crate::recover;
@@ -204,7 +204,7 @@ pub(crate) fn begin<'c>(
         steps,
         stacks: Vec::new(),
         targets: options.targets.clone(),
-        consent: options.consent.clone(),
+        consent: (options.consent.clone()).signed(&context.actor, options.reason.as_deref()),
         reason: options.reason.clone(),
         actor: context.actor.clone(),
         created_at: Timestamp::now(),
@@ -279,7 +279,7 @@ impl Drive<'_> {
         policy::check_reason(&self.run.consent, self.run.reason.as_deref())?;
         let gate = Gate::open(self.context)?;
         let asked = self.begin_asking();
-        let overrides = self.run.consent.policy.clone();
+        let overrides = self.run.consent.overridden_rules();
         let mut wanted = steps::wanted(self.context, target)?;
         wanted.retain(|one| {
             let name = &one.part.name;
@@ -297,7 +297,8 @@ impl Drive<'_> {
                 Some((&gate, &overrides)),
                 Some(&folder),
             )
-        })?;
+        })
+        .map_err(|error| held_open(error, approver))?;
         let (mut prepared, steps, runtime) = (planned.stacks, planned.steps, planned.runtime);
         self.judge(&gate, &mut prepared)?;
         if self.run.stacks.is_empty() {
@@ -370,7 +371,8 @@ impl Drive<'_> {
         }
         self.record_before(asked)?;
         self.back_up(&prepared, &runtime)?;
-        gate.judge_again(self.context, &prepared, &self.moment(Phase::Apply)?)?;
+        gate.judge_again(self.context, &prepared, &self.moment(Phase::Apply)?)
+            .map_err(|error| held_open(error, approver))?;
         self.announce_start()?;
         self.begin_applying()?;
         let forward = self.is_forward(target, &prepared)?;
@@ -433,18 +435,14 @@ impl Drive<'_> {
         approver.show(prepared, steps, &open);
         steps::obstacles(steps)?;
         let left = self.without_consent(open, approver);
-        let may_come = |error: EngineError| match approver.consent_may_come() {
-            true => error.kind(Kind::AwaitingApproval),
-            false => error,
-        };
         if !left.is_empty() {
-            return Err(may_come(refused(&left)));
+            return Err(not_accepted(refused(&left), open_denials(prepared).err(), approver));
         }
         // What was accepted on the way is something that the policy judges by.
         if self.run.consent != before {
             self.judge_anew(gate, prepared)?;
         }
-        open_denials(prepared).map_err(may_come)?;
+        open_denials(prepared).map_err(|error| held_open(error, approver))?;
         self.put_overrides_on_record(prepared)
     }
 
@@ -485,18 +483,7 @@ impl Drive<'_> {
         approver: &dyn Approver,
     ) -> Result<()> {
         let answer = approver.approve(prepared, steps, digest);
-        let own = self.context.actor == self.run.actor;
-        if matches!(answer, Answer::Yes { .. }) && gate.wants_four_eyes() && own {
-            return Err(EngineError::new(
-                Kind::AwaitingApproval,
-                format!("somebody other than {} has to approve it here", self.run.actor),
-            )
-            .hint(format!(
-                "they look at it and say yes: `infra-rollback resume {}`",
-                self.run.id
-            )));
-        }
-        self.answered(answer, digest)
+        self.answered_by_another(gate, answer, digest)
     }
 
     /// Puts an answer on record.
@@ -508,10 +495,11 @@ impl Drive<'_> {
                 how,
             }),
             Answer::Approved(approval) => {
+                let (by, how) = self.glass_on_record(&approval, digest)?;
                 self.journal.append(Event::Approved {
                     digest: digest.to_owned(),
-                    by: approval.by.clone(),
-                    how: "approvals".to_owned(),
+                    by,
+                    how,
                 })?;
                 self.approval = Some(approval);
                 Ok(())

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::policy::Denial;
+
 /// How a command ends; the command line turns this into its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -27,6 +29,8 @@ pub struct EngineError {
     pub hints: Vec<String>,
     /// What a machine needs to act on it: the plan that was refused, the run.
     pub detail: Option<Box<serde_json::Value>>,
+    /// What the policy does not let pass.
+    pub denials: Vec<Denial>,
 }
 
 impl EngineError {
@@ -36,6 +40,7 @@ impl EngineError {
             message: message.into(),
             hints: Vec::new(),
             detail: None,
+            denials: Vec::new(),
         }
     }
 
@@ -87,6 +92,7 @@ macro_rules! from_hinted {
                 EngineError { kind: Kind::Failed, message: error.to_string(),
                     hints,
                     detail: None,
+                    denials: Vec::new(),
                 }
             }
         }

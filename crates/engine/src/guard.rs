@@ -1,6 +1,6 @@
 //! Who and what stands in the way of a run: other people's locks, runs that stopped halfway, refusals without a yes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rollback_terraform::LocalState;
 
@@ -70,13 +70,16 @@ pub fn lock_for(context: &Context, run: &str) -> Result<Locks> {
         timeout: context.locking.timeout,
         vouched: context.locking.holder_is_dead.is_some(),
     };
-    Locks::acquire(&context.store, &context.project, &names, &wanted, &|stack, holder| {
+    let began = Instant::now();
+    let locks = Locks::acquire(&context.store, &context.project, &names, &wanted, &|stack, holder| {
         context.observer.warning(&format!(
             "waiting up to {} s for stack {stack}, locked by {}",
             context.locking.timeout.as_secs(),
             holder.describe()
         ));
-    })
+    });
+    context.observer.locked_after(began.elapsed());
+    locks
 }
 
 /// [`LEASE`]; in debug builds `INFRA_ROLLBACK_LEASE_MILLISECONDS` makes it shorter for tests.

@@ -61,6 +61,12 @@ pub enum Event {
         by: String,
         reason: String,
     },
+    /// Somebody went ahead without the approvals that are asked for.
+    GlassBroken {
+        digest: String,
+        by: String,
+        reason: String,
+    },
     Approved {
         digest: String,
         by: String,

@@ -1,5 +1,7 @@
 //! How a run tells what it does while it does it. The engine never prints.
 
+use std::time::Duration;
+
 use rollback_terraform::Event;
 
 /// What is being done now.
@@ -54,6 +56,10 @@ pub trait Observer {
     }
     /// A person is about to be shown something, or asked: nothing may move meanwhile.
     fn pause(&self);
+    /// The locks of a run's stacks were taken, or given up on, after that long.
+    fn locked_after(&self, waited: Duration) {
+        let _ = waited;
+    }
 }
 
 /// Nobody watches.

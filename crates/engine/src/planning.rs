@@ -55,6 +55,7 @@ pub fn plan_with(
         true => Vec::new(),
         false => steps::wanted(context, target)?,
     };
+    let overrides = options.consent.overridden_rules();
     let prepared = beside_steps(&wanted, || {
         prepare_all(
             context,
@@ -62,7 +63,7 @@ pub fn plan_with(
             &options.targets,
             None,
             &[],
-            gate.as_ref().map(|gate| (gate, options.consent.policy.as_slice())),
+            gate.as_ref().map(|gate| (gate, overrides.as_slice())),
             (!offline).then_some(folder.as_path()),
         )
     });
@@ -70,7 +71,7 @@ pub fn plan_with(
     let _ = std::fs::remove_dir_all(&folder);
     let mut prepared = prepared?;
     if let Some(gate) = gate {
-        let moment = moment_of_options(context, &purpose, target, options)?;
+        let moment = moment_of_options(context, &purpose, &target.revision, options)?;
         gate.judge(context, &mut prepared.stacks, &moment);
     }
     Ok(prepared)
@@ -83,7 +84,7 @@ pub fn plan_with(
 pub fn policy_documents(context: &Context, target: &Target, options: &Options) -> Result<Vec<serde_json::Value>> {
     let prepared = plan_with(context, Purpose::To, target, options, false)?.stacks;
     let gate = Gate::open(context)?;
-    let moment = moment_of_options(context, &Purpose::To, target, options)?;
+    let moment = moment_of_options(context, &Purpose::To, &target.revision, options)?;
     let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
     Ok(prepared
         .iter()
@@ -95,10 +96,10 @@ pub fn policy_documents(context: &Context, target: &Target, options: &Options) -
 ///
 /// # Errors
 /// The store cannot be read.
-fn moment_of_options<'a>(
+pub(crate) fn moment_of_options<'a>(
     context: &'a Context,
     purpose: &'a Purpose,
-    target: &'a Target,
+    revision: &'a str,
     options: &'a Options,
 ) -> Result<Moment<'a>> {
     Ok(Moment {
@@ -106,11 +107,12 @@ fn moment_of_options<'a>(
         now: Timestamp::now(),
         id: None,
         purpose,
-        revision: &target.revision,
+        revision,
         actor: &context.actor,
         reason: options.reason.as_deref(),
         consent: &options.consent,
         approvals: Vec::new(),
+        broken_glass: None,
         halfway: false,
         history: policy::history(&Runs::new(context.store.as_ref(), &context.project), None)?,
     })

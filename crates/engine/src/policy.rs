@@ -1,17 +1,20 @@
 //! Policy on what a run would do: asked before terraform is started in a target's configuration, once its real plan was
 //! reconciled, and again right before the first effect. No verdict is a refusal.
 
+mod denied;
 mod drive;
 mod facts;
 mod mask;
+mod overriding;
 mod record;
+mod restore;
 
 use jiff::Timestamp;
 use rollback_config::project::PolicySection;
 use rollback_inverse::Knowledge;
 use rollback_inverse::redact::Redactor;
 use rollback_policy::{
-    Bundle, Evaluation, Finding, FreezeWindow, Level, Levels, Limits, Policy, PolicyError, Risk, parse_age,
+    Bundle, Document, Evaluation, Finding, FreezeWindow, Level, Levels, Limits, Policy, PolicyError, Risk, parse_age,
 };
 use rollback_state::State;
 use serde_json::json;
@@ -19,11 +22,16 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{EngineError, Result};
 use crate::prepare::Prepared;
-use crate::run::Consent;
+use facts::Subject;
 
+pub use denied::Denial;
+pub(crate) use denied::{held_open, not_accepted};
 pub(crate) use facts::{End, history, known_bad, providers};
 pub use facts::{Ends, Moment, Phase};
+pub use overriding::PolicyOverride;
+pub(crate) use overriding::check_reason;
 pub use record::PolicyRecord;
+pub(crate) use restore::{Judged, restore_denials};
 
 /// The rules whose override is `--accept-data-loss ADDRESS`: the engine's own guard asks for it, object by object.
 const BY_CONSENT: &[&str] = &["rollback.data_loss.", "rollback.prevent_destroy."];
@@ -45,6 +53,12 @@ pub fn refused(error: &PolicyError) -> EngineError {
         Some(hint) => refused.hint(hint),
         None => refused,
     }
+}
+
+/// Whether somebody else than who asked has to approve where these settings hold.
+pub fn wants_four_eyes(section: &PolicySection) -> bool {
+    let environment = section.environment.as_ref();
+    environment.is_some_and(|environment| section.four_eyes.contains(environment))
 }
 
 /// The bundle that a project's settings mean: the built-in one, and its own beside it.
@@ -142,10 +156,7 @@ impl Gate {
                 .as_deref()
                 .map(|text| parse_age(text).map(|age| age.as_secs()).map_err(usage))
                 .transpose()?,
-            four_eyes: section
-                .environment
-                .as_ref()
-                .is_some_and(|environment| section.four_eyes.contains(environment)),
+            four_eyes: wants_four_eyes(section),
         })
     }
 
@@ -170,20 +181,19 @@ impl Gate {
         let Some(evaluation) = self.policy.evaluate_package(CONFIGURATION, &input, overrides) else {
             return Ok(());
         };
-        let left: Vec<&Finding> = evaluation.refusals().collect();
         if evaluation.verdict.allows() {
             return Ok(());
         }
-        Err(refusal(&left, &evaluation))
+        Err(refusal_of("", &evaluation))
     }
 
     /// Judges every stack that has a real plan, and writes the verdict into its envelope.
     pub fn judge(&self, context: &Context, prepared: &mut [Prepared], moment: &Moment<'_>) {
         let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
         for stack in prepared.iter_mut().filter(|stack| stack.plan.is_some()) {
-            let document = facts::document(context, self, stack, &names, moment);
-            let evaluation = self.policy.evaluate(&document.to_value(), &moment.consent.policy);
-            stack.envelope.policy = Some(PolicyRecord::of(&evaluation, BY_CONSENT));
+            let document = facts::document(context, self, Subject::of(context, stack), &names, moment);
+            let evaluation = self.evaluate(&document, moment);
+            stack.envelope.policy = Some(self.record(&evaluation, moment));
             stack.evaluation = Some(evaluation);
         }
     }
@@ -195,16 +205,23 @@ impl Gate {
     pub fn judge_again(&self, context: &Context, prepared: &[Prepared], moment: &Moment<'_>) -> Result<()> {
         let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
         for stack in prepared.iter().filter(|stack| stack.plan.is_some()) {
-            let document = facts::document(context, self, stack, &names, moment);
-            let evaluation = self.policy.evaluate(&document.to_value(), &moment.consent.policy);
-            if !evaluation.verdict.allows() {
-                let left: Vec<&Finding> = evaluation.refusals().collect();
-                return Err(
-                    refusal(&left, &evaluation).during(format!("stack {}: right before the first effect", stack.stack))
-                );
-            }
+            let document = facts::document(context, self, Subject::of(context, stack), &names, moment);
+            refuse_late(&stack.stack, &self.evaluate(&document, moment))?;
         }
         Ok(())
+    }
+
+    fn evaluate(&self, document: &Document, moment: &Moment<'_>) -> Evaluation {
+        self.policy
+            .evaluate(&document.to_value(), &moment.consent.overridden_rules())
+    }
+
+    /// What of a verdict is part of what is approved.
+    fn record(&self, evaluation: &Evaluation, moment: &Moment<'_>) -> PolicyRecord {
+        PolicyRecord {
+            overrides: overriding::used(&self.policy, evaluation, moment),
+            ..PolicyRecord::of(evaluation, BY_CONSENT)
+        }
     }
 
     /// The document that a stack is judged by.
@@ -215,7 +232,7 @@ impl Gate {
         names: &[String],
         moment: &Moment<'_>,
     ) -> serde_json::Value {
-        facts::document(context, self, stack, names, moment).to_value()
+        facts::document(context, self, Subject::of(context, stack), names, moment).to_value()
     }
 
     fn open_windows(&self, now: Timestamp) -> Vec<rollback_policy::Freeze> {
@@ -238,7 +255,12 @@ pub fn plan_document(plan: &rollback_terraform::Plan, knowledge: &Knowledge) -> 
 }
 
 /// What the policy does not let pass, beside what the engine's own guards ask for.
+///
+/// # Errors
+/// Refused, with every stack's denials.
 pub fn open_denials(prepared: &[Prepared]) -> Result<()> {
+    let mut open: Vec<Denial> = Vec::new();
+    let mut stacks = Vec::new();
     for stack in prepared {
         let Some(evaluation) = &stack.evaluation else { continue };
         let asked_for: Vec<&str> = stack
@@ -255,63 +277,27 @@ pub fn open_denials(prepared: &[Prepared]) -> Result<()> {
                 !(by_consent && asked_for.contains(&address))
             })
             .collect();
-        if !left.is_empty() || !evaluation.errors.is_empty() {
-            return Err(refusal(&left, evaluation).during(format!("stack {}", stack.stack)));
+        let before = open.len();
+        open.extend(denied::denials(&stack.stack, evaluation, &left));
+        if open.len() > before {
+            stacks.push(stack.stack.as_str());
         }
     }
-    Ok(())
+    match open.is_empty() {
+        true => Ok(()),
+        false => Err(denied::refusal(open).during(format!("stack {}", stacks.join(", ")))),
+    }
 }
 
-/// An override without a reason is none.
-///
-/// # Errors
-/// Usage.
-pub(crate) fn check_reason(consent: &Consent, reason: Option<&str>) -> Result<()> {
-    let reasons = [reason, consent.policy_reason.as_deref()];
-    let given = reasons.into_iter().flatten().any(|reason| !reason.trim().is_empty());
-    if !consent.policy.is_empty() && !given {
-        return Err(EngineError::usage("overriding a policy needs a reason").hint("say why: --reason TEXT"));
-    }
-    Ok(())
+/// The refusal that an evaluation is as a whole.
+fn refusal_of(stack: &str, evaluation: &Evaluation) -> EngineError {
+    let left: Vec<&Finding> = evaluation.refusals().collect();
+    denied::refusal(denied::denials(stack, evaluation, &left).collect())
 }
 
-fn refusal(left: &[&Finding], evaluation: &Evaluation) -> EngineError {
-    let mut lines: Vec<String> = left
-        .iter()
-        .map(|finding| format!("{} ({}): {}", finding.rule, finding.level, finding.message))
-        .collect();
-    lines.extend(
-        evaluation
-            .errors
-            .iter()
-            .map(|error| format!("{}: no verdict: {}", error.rule, error.message.replace('\n', " "))),
-    );
-    let mut error = EngineError::refused(format!(
-        "the policy refuses it; nothing was changed.\n  {}",
-        lines.join("\n  ")
-    ));
-    let mut soft: Vec<&str> = left
-        .iter()
-        .filter(|finding| finding.level == Level::SoftMandatory)
-        .map(|finding| finding.rule.as_str())
-        .collect();
-    soft.dedup();
-    for rule in soft {
-        error = error.hint(format!("if that is meant: --override-policy {rule} --reason TEXT"));
+fn refuse_late(stack: &str, evaluation: &Evaluation) -> Result<()> {
+    match evaluation.verdict.allows() {
+        true => Ok(()),
+        false => Err(refusal_of(stack, evaluation).during(format!("stack {stack}: right before the first effect"))),
     }
-    for finding in left.iter().filter(|finding| finding.level == Level::HardMandatory) {
-        let by_consent = BY_CONSENT.iter().any(|package| finding.rule.starts_with(package));
-        error = error.hint(match (&finding.address, by_consent) {
-            (Some(address), true) => format!("if that is meant: --accept-data-loss '{address}'"),
-            _ => format!(
-                "{} is hard-mandatory: change what it objects to, or its level under [policy.levels]",
-                finding.rule
-            ),
-        });
-    }
-    if !evaluation.errors.is_empty() {
-        error =
-            error.hint("what cannot be judged does not pass: mend the policy, or take the rule out with `disabled`");
-    }
-    error
 }

@@ -299,7 +299,7 @@ fn ends(
             joined: &joined.state,
         }),
         providers: policy::providers(context, &from, &to, &too_new_for_target(joined, goal)),
-        known_bad: policy::known_bad(context, commit, release)?,
+        known_bad: policy::known_bad(context, commit.as_str(), release)?,
     })
 }
 

@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use rollback_inverse::{Fate, Input, compute};
+use rollback_inverse::{Fate, Input, InversePlan, compute};
+use rollback_policy::Evaluation;
 use rollback_release::{Release, ReleaseId, ReleaseKind, StateVersion};
 use rollback_state::State;
 use serde::Serialize;
@@ -19,6 +20,8 @@ use crate::guard::refused;
 use crate::journal::Event;
 use crate::live::{self, Live};
 use crate::observe::Stage;
+use crate::planning::moment_of_options;
+use crate::policy::{Gate, Judged, Phase, PolicyRecord, check_reason, held_open, not_accepted, restore_denials};
 use crate::reconcile::{Guard, Refusal};
 use crate::run::{Consent, Purpose, Run, Runs, StackTarget, Status};
 use crate::serial;
@@ -45,13 +48,19 @@ pub struct RestoreReport {
     pub live_is_damaged: bool,
     /// Of the bytes that are written.
     pub result_sha256: String,
+    /// What the policy says to it; none where it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Evaluation>,
 }
 
 /// A restore, looked at and not done yet.
 pub struct Restore {
     pub report: RestoreReport,
     live: Live,
+    old: State,
     state: State,
+    inverse: InversePlan,
+    verdict: Option<PolicyRecord>,
 }
 
 /// Looks at what a restore would mean. Changes nothing.
@@ -97,6 +106,7 @@ pub fn look(context: &Context, stack: &Stack, version: &StateVersion) -> Result<
     let report = RestoreReport {
         live_is_damaged: live.damaged().is_some(),
         result_sha256: state.sha256(),
+        policy: None,
         stack: stack.name.clone(),
         version: version.release.to_string(),
         commit: version.commit.clone(),
@@ -116,7 +126,14 @@ pub fn look(context: &Context, stack: &Stack, version: &StateVersion) -> Result<
             })
             .collect(),
     };
-    Ok(Restore { report, live, state })
+    Ok(Restore {
+        report,
+        live,
+        old,
+        state,
+        inverse: plan,
+        verdict: None,
+    })
 }
 
 /// Makes a kept state the current one, in a run of its own.
@@ -144,7 +161,13 @@ pub(crate) fn start(
 ) -> Result<Outcome> {
     let started = Instant::now();
     if options.dry_run {
-        let restore = look(context, versions::the_stack(context)?, version)?;
+        let stack = versions::the_stack(context)?;
+        check_reason(&options.consent, options.reason.as_deref())?;
+        let mut restore = look(context, stack, version)?;
+        let gate = Gate::open(context)?;
+        let judged = restore.judged(context, stack, version)?;
+        let moment = moment_of_options(context, &purpose, version.release.as_str(), options)?;
+        restore.take_verdict(gate.judge_restore(context, &judged, &moment));
         let mut refusals = open_refusals(&restore.report, &options.consent);
         context.observer.pause();
         approver.show_restore(&restore.report, &refusals);
@@ -152,6 +175,7 @@ pub(crate) fn start(
         if !refusals.is_empty() {
             return Err(orphans_refused(&refusals));
         }
+        restore.denials()?;
         return Ok(Outcome {
             run: None,
             status: "planned",
@@ -260,10 +284,25 @@ impl Restore {
             target_commit: report.commit.clone(),
             lock_file_sha256: None,
             terraform_version: self.state.terraform_version().to_owned(),
-            policy: None,
+            policy: self.verdict.clone(),
             refactors: effects("move", &report.moved),
             effects: [effects("orphan", &report.orphans), effects("claim", &report.claims)].concat(),
         }
+    }
+
+    fn judged<'s>(&self, context: &Context, stack: &'s Stack, version: &StateVersion) -> Result<Judged<'s>> {
+        Judged::new(context, stack, self.live.state(), &self.old, version, &self.inverse)
+    }
+
+    fn take_verdict(&mut self, (evaluation, record): (Evaluation, PolicyRecord)) {
+        self.report.policy = Some(evaluation);
+        self.verdict = Some(record);
+    }
+
+    /// What the policy says against it.
+    fn denials(&self) -> Result<()> {
+        let evaluation = self.report.policy.as_ref();
+        evaluation.map_or(Ok(()), |evaluation| restore_denials(&self.report.stack, evaluation))
     }
 
     /// The live bytes that the report is about.
@@ -310,7 +349,11 @@ impl Drive<'_> {
 
     fn restore_now(&mut self, stack: &Stack, version: &StateVersion, approver: &dyn Approver) -> Result<String> {
         let context = self.context;
-        let restore = look(context, stack, version)?;
+        check_reason(&self.run.consent, self.run.reason.as_deref())?;
+        let gate = Gate::open(context)?;
+        let mut restore = look(context, stack, version)?;
+        let judged = restore.judged(context, stack, version)?;
+        restore.take_verdict(gate.judge_restore(context, &judged, &self.moment(Phase::Plan)?));
         let envelope = restore.envelope();
         let digest = envelope::digest(&[&envelope], &[]);
         let approved = self.journal.approved(&stack.name) == Some(&envelope);
@@ -321,18 +364,21 @@ impl Drive<'_> {
                 "the state of release {:.8} as serial {}, {orphans} orphan(s)",
                 restore.report.version, restore.report.serial
             ),
-            envelope,
+            envelope: envelope.clone(),
         })?;
         if self.undoes_what_is_there(stack, &restore)? {
             // What would be orphaned is what the restore only claimed: nothing else happened since.
             self.run.consent.changes.extend(restore.report.orphans.iter().cloned());
         }
-        self.guard_restore(&restore.report, approver)?;
+        self.guard_restore(&restore, approver)?;
+        self.overrides_on_record(&stack.name, envelope.policy.as_ref())?;
         if !approved {
             let answer = approver.approve_restore(&restore.report, &digest);
-            self.answered(answer, &digest)?;
+            self.answered_by_another(&gate, answer, &digest)?;
         }
         self.keep_before_restore(stack, &restore)?;
+        gate.judge_restore_again(context, &judged, &self.moment(Phase::Apply)?)
+            .map_err(|error| held_open(error, approver))?;
         self.begin_applying()?;
         context.observer.stage(&stack.name, Stage::WritingState);
         let reading = match restore.live.damaged() {
@@ -385,10 +431,10 @@ impl Drive<'_> {
         Ok(then.is_some_and(|then| restore.live.state().is_some_and(|live| live.sha256() == then.sha256)))
     }
 
-    fn guard_restore(&mut self, report: &RestoreReport, approver: &dyn Approver) -> Result<()> {
-        let open = open_refusals(report, &self.run.consent);
+    fn guard_restore(&mut self, restore: &Restore, approver: &dyn Approver) -> Result<()> {
+        let open = open_refusals(&restore.report, &self.run.consent);
         self.context.observer.pause();
-        approver.show_restore(report, &open);
+        approver.show_restore(&restore.report, &open);
         let mut left = Vec::new();
         for refusal in open {
             if approver.consent(&refusal) {
@@ -397,11 +443,10 @@ impl Drive<'_> {
                 left.push(refusal);
             }
         }
-        match left.is_empty() {
-            true => Ok(()),
-            false if approver.consent_may_come() => Err(orphans_refused(&left).kind(Kind::AwaitingApproval)),
-            false => Err(orphans_refused(&left)),
+        if !left.is_empty() {
+            return Err(not_accepted(orphans_refused(&left), restore.denials().err(), approver));
         }
+        restore.denials().map_err(|error| held_open(error, approver))
     }
 
     /// What is there is kept before it goes: as a release, or, where it is no state, as a file.

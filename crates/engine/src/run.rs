@@ -8,6 +8,7 @@ use crate::approval::Sufficient;
 use crate::error::{EngineError, Result};
 use crate::fence::{Fence, Fenced, persistently};
 use crate::lock::to_bytes;
+use crate::policy::PolicyOverride;
 
 /// What a run is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,9 @@ pub struct Consent {
     /// Why the checks are not asked.
     #[serde(default)]
     pub skip_checks: Option<String>,
+    /// The same, each with who overrides it and why: what a run keeps, and an approval signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<PolicyOverride>,
 }
 
 /// One stack's part in a run.
@@ -292,19 +296,34 @@ impl<'s> Runs<'s> {
         Ok(runs)
     }
 
+    /// Those that began before `before`, newest first, at most `limit`, and whether there are more: the rest is not read.
+    pub fn page(&self, before: Option<&str>, limit: usize) -> Result<(Vec<Run>, bool)> {
+        let prefix = keys::runs(self.project);
+        let mut before = before.map(|id| self.key(id));
+        let mut runs = Vec::new();
+        loop {
+            // Approvals lie among the records; there are few of them.
+            let wanted = (limit + 1 - runs.len()) * 2;
+            let found = self.store.list_newest(&prefix, before.as_deref(), wanted)?;
+            for key in &found {
+                let Some(id) = key.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix("/record")) else {
+                    continue;
+                };
+                if runs.len() == limit {
+                    return Ok((runs, true));
+                }
+                runs.extend(self.get(id)?.map(|(run, _)| run));
+            }
+            if found.len() < wanted {
+                return Ok((runs, false));
+            }
+            before = found.last().cloned();
+        }
+    }
+
     /// The newest ones, newest first.
     pub fn newest(&self, most: usize) -> Result<Vec<Run>> {
-        let prefix = keys::runs(self.project);
-        let keys = all_keys(self.store, &prefix)?;
-        let ids = keys
-            .iter()
-            .rev()
-            .filter_map(|key| key.strip_prefix(&prefix)?.strip_suffix("/record"));
-        let mut runs = Vec::new();
-        for id in ids.take(most) {
-            runs.extend(self.get(id)?.map(|(run, _)| run));
-        }
-        Ok(runs)
+        Ok(self.page(None, most)?.0)
     }
 
     /// The newest run that stopped with effects done.

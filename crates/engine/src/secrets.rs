@@ -37,6 +37,9 @@ impl Secrets {
     pub fn scrub_error(&self, mut error: EngineError) -> EngineError {
         error.message = self.scrub(&error.message);
         error.hints = error.hints.iter().map(|hint| self.scrub(hint)).collect();
+        for denial in &mut error.denials {
+            denial.message = self.scrub(&denial.message);
+        }
         error
     }
 }

@@ -97,7 +97,7 @@ impl Drive<'_> {
         // What is deployed now is the target's own configuration.
         let deployed: CommitId = target.commit_of(context, &stack.name)?;
         let targets = self.run.targets.clone();
-        let overrides = self.run.consent.policy.clone();
+        let overrides = self.run.consent.overridden_rules();
         let request = Request {
             stack,
             target,

@@ -27,6 +27,9 @@ pub fn describe(event: &Event) -> String {
         } => {
             format!("{stack}: {by} overrode {rule}: {reason}")
         }
+        Event::GlassBroken { digest, by, reason } => {
+            format!("{by} BROKE THE GLASS: plan {digest:.12} goes ahead without the approvals that it needs: {reason}")
+        }
         Event::Approved { digest, by, how } => format!("plan {digest:.12} approved by {by} ({how})"),
         Event::StateLockIntended { stack, lock } => format!("{stack}: about to lock the state ({})", lock.id),
         Event::StateUnlocked { stack, .. } => format!("{stack}: the state's lock is given back"),

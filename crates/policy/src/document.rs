@@ -53,6 +53,8 @@ pub struct Rollback {
     pub known_bad: Vec<Mark>,
     /// Who has said yes to this very plan.
     pub approvals: Vec<String>,
+    /// Who went ahead without the approvals that are asked for; none where nobody did.
+    pub broken_glass: Option<BrokenGlass>,
     pub settings: Settings,
     /// The last runs of the project, the newest first.
     pub history: Vec<Earlier>,
@@ -71,7 +73,7 @@ pub struct Host {
 pub struct RunFacts {
     /// None for a dry run.
     pub id: Option<String>,
-    /// `to` or `undo`.
+    /// `to`, `undo` or `restore`.
     pub purpose: String,
     pub revision: String,
     /// Whether some of it is done already, so that not going on leaves it in the middle.
@@ -176,6 +178,13 @@ pub struct Settings {
     pub blast_radius: Option<u64>,
     /// Whether somebody else than who asked for the run must approve it.
     pub four_eyes: bool,
+}
+
+/// Somebody's word that there was no time for the approvals that are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokenGlass {
+    pub by: String,
+    pub reason: String,
 }
 
 /// An earlier run.

@@ -19,7 +19,8 @@ mod test_run;
 
 pub use bundle::Bundle;
 pub use document::{
-    Accepted, Change, Document, Drift, Earlier, Freeze, Host, Mark, Place, Provider, Risk, Rollback, RunFacts, Settings,
+    Accepted, BrokenGlass, Change, Document, Drift, Earlier, Freeze, Host, Mark, Place, Provider, Risk, Rollback,
+    RunFacts, Settings,
 };
 pub use error::PolicyError;
 pub use evaluation::{Evaluation, Finding, Level, RuleError, Verdict};

@@ -11,6 +11,7 @@
 //! | `projects/<project>/states/<stack>/<workspace>/head` | which state is current, and who holds it: [`crate::States`] |
 //! | `projects/<project>/states/<stack>/<workspace>/versions/<%012d>` | every state that was written |
 //! | `projects/<project>/audit/<%012d>` | the audit log |
+//! | `projects/<project>/checkpoints/<%012d>` | a signed checkpoint of the audit log, by its number of entries |
 //! | `projects/<project>/tokens/<id>` | an API token, hashed |
 //! | `projects/<project>/journals/<uuid v7>/<%08d>` | its journal; format 1 had it at `runs/<uuid v7>/journal/<%08d>` |
 //! | `projects/<project>/locks/<stack>` | who works on a stack |
@@ -200,6 +201,15 @@ pub fn audit(project: &str) -> String {
 
 pub fn audit_entry(project: &str, sequence: u64) -> String {
     format!("{}{sequence:012}", audit(project))
+}
+
+/// What the keys of the audit log's checkpoints begin with.
+pub fn checkpoints(project: &str) -> String {
+    in_project(project, "checkpoints/")
+}
+
+pub fn checkpoint(project: &str, size: u64) -> String {
+    format!("{}{size:012}", checkpoints(project))
 }
 
 /// What the keys of API tokens begin with.

@@ -1,9 +1,10 @@
-//! Who may do what: roles, what each allows, and the stacks to which it is bound.
+//! Who may do what: roles, what each allows, what is granted beside it, and the stacks to which it is bound.
 
 use serde::{Deserialize, Serialize};
 
 /// What a route asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Permission {
     /// To look at what is there, values that are sensitive masked.
     Read,
@@ -11,12 +12,61 @@ pub enum Permission {
     ReadRawState,
     /// To read the audit log.
     ReadAudit,
+    /// To read the service's metrics.
+    ReadMetrics,
     /// To lock, write and delete states, as terraform does.
     WriteState,
     /// To take releases, to ask for rollbacks and to drive them.
     Operate,
     /// To say yes to a plan.
     Approve,
+    /// To override what a soft-mandatory rule of the policy denies.
+    Override,
+    /// To go ahead without the approvals that are asked for. No role has it: it is granted by name.
+    BreakGlass,
+}
+
+impl Permission {
+    pub const ALL: [Permission; 9] = [
+        Permission::Read,
+        Permission::ReadRawState,
+        Permission::ReadAudit,
+        Permission::ReadMetrics,
+        Permission::WriteState,
+        Permission::Operate,
+        Permission::Approve,
+        Permission::Override,
+        Permission::BreakGlass,
+    ];
+
+    /// Those that a token may have beside its role.
+    pub const GRANTED: [Permission; 3] = [Permission::ReadMetrics, Permission::Override, Permission::BreakGlass];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Permission::Read => "read",
+            Permission::ReadRawState => "read-raw-state",
+            Permission::ReadAudit => "read-audit",
+            Permission::ReadMetrics => "read-metrics",
+            Permission::WriteState => "write-state",
+            Permission::Operate => "operate",
+            Permission::Approve => "approve",
+            Permission::Override => "override",
+            Permission::BreakGlass => "break-glass",
+        }
+    }
+}
+
+impl std::str::FromStr for Permission {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Permission, String> {
+        Permission::GRANTED
+            .into_iter()
+            .find(|permission| permission.as_str() == text)
+            .ok_or_else(|| {
+                format!("{text:?} cannot be granted beside a role: read-metrics, override and break-glass can")
+            })
+    }
 }
 
 /// What a token is for.
@@ -25,13 +75,13 @@ pub enum Permission {
 pub enum Role {
     /// Looks.
     Viewer,
-    /// Looks, at raw states and the audit log too.
+    /// Looks, at raw states, the audit log and the metrics too.
     Auditor,
     /// Applies and rolls back: terraform's own role, and an orchestrator's.
     Operator,
     /// Looks, and says yes.
     Approver,
-    /// Everything.
+    /// Everything but breaking the glass.
     Admin,
 }
 
@@ -52,11 +102,11 @@ impl Role {
         use Permission::*;
         match self {
             Role::Viewer => matches!(permission, Read),
-            Role::Auditor => matches!(permission, Read | ReadRawState | ReadAudit),
+            Role::Auditor => matches!(permission, Read | ReadRawState | ReadAudit | ReadMetrics),
             // Whoever writes a state has read it: terraform plans from the raw bytes.
             Role::Operator => matches!(permission, Read | ReadRawState | WriteState | Operate),
             Role::Approver => matches!(permission, Read | Approve),
-            Role::Admin => true,
+            Role::Admin => !matches!(permission, BreakGlass),
         }
     }
 }
@@ -79,11 +129,17 @@ pub struct Principal {
     /// The token's name: as whom it goes on record.
     pub name: String,
     pub role: Role,
+    /// What it may do beside what the role allows.
+    pub grants: Vec<Permission>,
     /// The stacks that it is for; none for all.
     pub stacks: Vec<String>,
 }
 
 impl Principal {
+    pub fn allows(&self, permission: Permission) -> bool {
+        self.role.allows(permission) || self.grants.contains(&permission)
+    }
+
     /// Whether the principal may know that this stack exists.
     pub fn sees(&self, stack: &str) -> bool {
         self.stacks.is_empty() || self.stacks.iter().any(|name| name == stack)
@@ -97,5 +153,11 @@ impl Principal {
     /// As whom it goes on record: a name may be given twice, an id is not.
     pub fn actor(&self) -> String {
         format!("{} ({})", self.name, self.id)
+    }
+
+    /// Whether this is whoever is on record as `actor`: the same token, or another one of the same name, which is taken
+    /// for the same person's.
+    pub fn is_same_person(&self, actor: &str) -> bool {
+        actor == self.actor() || actor.rsplit_once(" (").is_some_and(|(name, _)| name == self.name)
     }
 }

@@ -45,8 +45,8 @@ pub fn router(service: Arc<Service>) -> Router {
         service,
     });
     let mut paths: BTreeMap<&'static str, Vec<&'static Route>> = BTreeMap::new();
-    for route in ROUTES {
-        paths.entry(route.path).or_default().push(route);
+    for route in ROUTES.iter() {
+        paths.entry(route.path).or_default().push(*route);
     }
     let mut router = Router::new();
     for (path, routes) in paths {
@@ -94,12 +94,15 @@ async fn answer_of_project(app: Arc<App>, routes: Arc<[&'static Route]>, request
 }
 
 async fn answer(app: Arc<App>, routes: Option<Arc<[&'static Route]>>, request: Request) -> Response {
+    let service = app.service.clone();
+    let in_flight = service.metrics.request();
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let id = request_id(&parts);
     let is_head = parts.method == Method::HEAD;
     let method = parts.method.clone();
     let path = routes.as_ref().map_or("(none)", |routes| routes[0].path);
+    let known = routes.as_ref().and_then(|routes| route_of(routes, &method));
     let mut response = match serve(&app, routes.as_deref(), parts, body, &id).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(&id),
@@ -121,14 +124,26 @@ async fn answer(app: Arc<App>, routes: Option<Arc<[&'static Route]>>, request: R
     if is_head {
         *response.body_mut() = Body::empty();
     }
+    let status = response.status().as_u16();
+    // What has no place in the table must not become a label: anybody may invent methods.
+    in_flight.ended(known.map_or("other", |route| route.method), path, status);
     tracing::info!(
         request = id,
         %method,
         path,
-        status = response.status().as_u16(),
+        status,
         milliseconds = started.elapsed().as_millis() as u64,
     );
     response
+}
+
+/// The row of a method; HEAD is answered as GET.
+fn route_of(routes: &[&'static Route], method: &Method) -> Option<&'static Route> {
+    let method = match method.as_str() {
+        "HEAD" => "GET",
+        other => other,
+    };
+    routes.iter().find(|route| route.method == method).copied()
 }
 
 /// The caller's own id where it has a sensible form, so that it can be followed through several services.
@@ -160,11 +175,7 @@ async fn serve(
     if size + parts.uri.to_string().len() > app.service.limits.headers {
         return Err(Problem::new(&problem::HEADERS_TOO_LARGE, "the headers are too large"));
     }
-    let method = match parts.method.as_str() {
-        "HEAD" => "GET",
-        other => other,
-    };
-    let route = routes.and_then(|routes| routes.iter().find(|route| route.method == method).copied());
+    let route = routes.and_then(|routes| route_of(routes, &parts.method));
     let anonymous = route.is_some_and(|route| matches!(route.access, Access::Anonymous));
     // Health must answer when nothing else does.
     if let Some(route) = route.filter(|route| anonymous && !route.blocks) {
@@ -236,6 +247,7 @@ fn recorded(route: &Route, call: &Call) -> Result<Response> {
     let mut detail = json!({});
     if !call.body.is_empty() {
         detail["body_sha256"] = json!(hex::encode(Sha256::digest(&call.body)));
+        note(route, &call.body, &mut detail);
     }
     let intended = record_of(action, who, &call.parts, &call.request, "intended", detail);
     call.service.audit.append(&intended).map_err(|error| {
@@ -260,6 +272,23 @@ fn recorded(route: &Route, call: &Call) -> Result<Response> {
         tracing::error!(%error, request = call.request, "how a request ended could not be put on record");
     }
     response
+}
+
+/// What the body says in words, where the route has it put on record: reasons, rules, revisions.
+fn note(route: &Route, body: &[u8], detail: &mut Value) {
+    let Ok(Value::Object(body)) = serde_json::from_slice::<Value>(body) else {
+        return;
+    };
+    let short = |text: &str| Value::from(text.chars().take(500).collect::<String>());
+    for name in route.noted {
+        match body.get(*name) {
+            Some(Value::String(text)) => detail[name] = short(text),
+            Some(Value::Array(items)) => {
+                detail[name] = items.iter().take(100).filter_map(Value::as_str).map(short).collect();
+            }
+            _ => {}
+        }
+    }
 }
 
 fn record_of(
@@ -367,13 +396,17 @@ fn authorise(route: &Route, who: &Principal, path: &[(String, String)]) -> Resul
         Access::Backend(permission) => (permission, sees),
         Access::Whole(permission) => (permission, who.sees_all()),
     };
-    if open && who.role.allows(permission) {
+    if open && who.allows(permission) {
         return Ok(());
     }
     Err(Problem::new(
         &problem::FORBIDDEN,
         match open {
-            true => format!("a token of the role {} does not allow this", who.role.as_str()),
+            true => format!(
+                "a token of the role {} does not allow this: it takes the permission {}",
+                who.role.as_str(),
+                permission.as_str()
+            ),
             false => "the token is not for this stack, or not for all stacks, as this would need".to_owned(),
         },
     ))

@@ -1,18 +1,20 @@
 //! A rollback that was asked for over HTTP: the request, kept before it is answered, beside the run that carries it out
 //! and has the same id.
 
-use jiff::Timestamp;
-use rollback_engine::approval::{Approval, Approvals};
+use jiff::{SignedDuration, Timestamp};
+use rollback_engine::approval::{Approval, Approvals, Quorum};
 use rollback_engine::error::{EngineError, Kind};
 use rollback_engine::holder::{Machine, Process, life};
 use rollback_engine::journal::{Event, Journal};
 use rollback_engine::lease::Life;
+use rollback_engine::policy::{Denial, PolicyOverride};
 use rollback_engine::run::{Consent, Run, Runs, Status};
 use rollback_release::{BlobId, Created, Operation, Replaced, Store, Transacted, Version, keys};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::consent::Needs;
 use crate::problem::{self, Problem, Result};
 use crate::service::Service;
 
@@ -25,6 +27,9 @@ pub struct Ended {
     pub message: Option<String>,
     #[serde(default)]
     pub hints: Vec<String>,
+    /// What the policy did not let pass.
+    #[serde(default)]
+    pub denials: Vec<Denial>,
 }
 
 /// The process that works on a rollback.
@@ -59,11 +64,20 @@ pub struct Rollback {
     pub revision: String,
     /// The run that is undone, where it is an undo.
     pub undo: Option<String>,
+    /// The release whose state becomes the current one, where it is a restore.
+    #[serde(default)]
+    pub restore: Option<String>,
     pub stacks: Vec<String>,
     pub targets: Vec<String>,
     pub reason: Option<String>,
     pub dry_run: bool,
     pub consent: Consent,
+    /// Rules of the policy that are overridden, by whom and why.
+    #[serde(default)]
+    pub overrides: Vec<PolicyOverride>,
+    /// Whether the policy wants a yes of somebody else than who asked; known once it was planned.
+    #[serde(default)]
+    pub four_eyes: bool,
     pub requested_by: String,
     /// The id of the token that asked.
     pub requested_by_id: String,
@@ -81,55 +95,6 @@ pub struct Rollback {
     pub outcome: Option<Value>,
 }
 
-/// The plan's parts that say what has to be accepted: stacks with addresses.
-#[derive(Clone, Debug, Default)]
-pub struct Needs {
-    data_loss: Vec<(String, String)>,
-    changes: Vec<(String, String)>,
-}
-
-impl Needs {
-    fn of(plan: &Value) -> Needs {
-        let mut needs = Needs::default();
-        for refusal in plan["needs_acceptance"].as_array().into_iter().flatten() {
-            let text = |name: &str| refusal[name].as_str().unwrap_or_default().to_owned();
-            let subject = (text("stack"), text("address"));
-            match refusal["guard"].as_str() {
-                Some("data-loss") => needs.data_loss.push(subject),
-                _ => needs.changes.push(subject),
-            }
-        }
-        needs
-    }
-
-    /// What is left when this consent is given: it names an address, or `stack:address`.
-    fn without(mut self, consent: &Consent) -> Needs {
-        let is_open = |named: &[String], (stack, address): &(String, String)| {
-            let both = format!("{stack}:{address}");
-            !named.iter().any(|name| name == address || *name == both)
-        };
-        self.data_loss.retain(|subject| is_open(&consent.data_loss, subject));
-        self.changes.retain(|subject| is_open(&consent.changes, subject));
-        self
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.data_loss.is_empty() && self.changes.is_empty()
-    }
-
-    /// As the consent names them, the stack left out where there is only one.
-    fn describe(&self, stacks: usize) -> Value {
-        let names = |subjects: &[(String, String)]| -> Vec<String> {
-            let name = |(stack, address): &(String, String)| match stacks {
-                0 | 1 => address.clone(),
-                _ => format!("{stack}:{address}"),
-            };
-            subjects.iter().map(name).collect()
-        };
-        json!({ "data_loss": names(&self.data_loss), "changes": names(&self.changes) })
-    }
-}
-
 /// A rollback with everything that is known of it.
 pub struct Known {
     pub rollback: Rollback,
@@ -141,6 +106,8 @@ impl Known {
     /// Where it stands, in one word.
     pub fn status(&self) -> &str {
         match (&self.run, &self.rollback.ended) {
+            // What it waited for was said, and it is planned again.
+            (Some(run), None) if run.status == Status::AwaitingApproval && self.is_being_worked_on() => "planning",
             (Some(run), _) if run.status != Status::Planning => run.status.as_str(),
             (_, Some(ended)) => &ended.status,
             (Some(run), None) => run.status.as_str(),
@@ -148,8 +115,13 @@ impl Known {
         }
     }
 
+    /// Whether an attempt is under way, as far as can be known: its process may be gone, on another machine unseen.
+    fn is_being_worked_on(&self) -> bool {
+        self.rollback.ended.is_none() && !self.rollback.worker.is_dead()
+    }
+
     /// Whether it takes a yes to go on: also where it stopped halfway, and what is left is not what was approved.
-    fn awaits_approval(&self) -> bool {
+    pub fn awaits_approval(&self) -> bool {
         let asked = || {
             self.rollback
                 .ended
@@ -157,18 +129,36 @@ impl Known {
                 .is_some_and(|ended| ended.status == "awaiting-approval")
         };
         match self.run.as_ref().map(|run| run.status) {
-            Some(Status::AwaitingApproval) => true,
+            Some(Status::AwaitingApproval) => !self.is_being_worked_on(),
             Some(Status::Halfway) => asked(),
             _ => false,
         }
     }
 
+    /// What the policy did not let pass at the last attempt.
+    pub fn denials(&self) -> &[Denial] {
+        self.rollback
+            .ended
+            .as_ref()
+            .map_or(&[], |ended| ended.denials.as_slice())
+    }
+
     pub fn is_over(&self) -> bool {
         match (&self.run, &self.rollback.ended) {
-            (Some(run), _) if run.status != Status::Planning => run.status.is_over(),
+            (Some(run), Some(_)) if run.status != Status::Planning => run.status.is_over(),
+            // Why it ended is on record a moment after the run is; not at all where the process was killed in between.
+            (Some(run), None) if run.status.is_over() => !self.is_being_worked_on() || ended_before(run, SETTLED),
+            (Some(run), None) if run.status != Status::Planning => false,
             (_, ended) => ended.is_some(),
         }
     }
+}
+
+/// How long after its run's end how the attempt ended may still come.
+const SETTLED: SignedDuration = SignedDuration::from_secs(30);
+
+fn ended_before(run: &Run, age: SignedDuration) -> bool {
+    run.ended_at.is_some_and(|at| Timestamp::now().duration_since(at) > age)
 }
 
 /// The rollbacks of a project.
@@ -279,7 +269,15 @@ impl<'s> Rollbacks<'s> {
 
     /// The digest of the plan that awaits approval.
     pub fn digest(&self, known: &Known) -> Result<Option<String>> {
-        let Some(run) = known.run.as_ref().filter(|_| known.awaits_approval()) else {
+        match known.awaits_approval() {
+            true => self.last_digest(known),
+            false => Ok(None),
+        }
+    }
+
+    /// The digest of the plan that was shown last, whether it still waits or what was said to it is being acted on.
+    pub fn last_digest(&self, known: &Known) -> Result<Option<String>> {
+        let Some(run) = &known.run else {
             return Ok(None);
         };
         // The journal, not the shown document, is what a resumed run compares with.
@@ -293,6 +291,21 @@ impl<'s> Rollbacks<'s> {
             }
         }
         Ok(journal.last_planned(&stacks).filter(|_| !stacks.is_empty()))
+    }
+
+    /// How many have to say yes to it, and whose yes does not count.
+    pub fn quorum(&self, rollback: &Rollback) -> Quorum {
+        self.quorum_under(rollback, rollback.four_eyes)
+    }
+
+    /// As [`Rollbacks::quorum`], where the policy's demand is known at first hand.
+    pub fn quorum_under(&self, rollback: &Rollback, four_eyes: bool) -> Quorum {
+        let rules = self.service.approvals;
+        let others = four_eyes || !rules.by_requester;
+        Quorum {
+            needed: rules.count,
+            without: others.then(|| rollback.requested_by.clone()),
+        }
     }
 
     /// What was said to that plan so far.
@@ -311,6 +324,7 @@ impl<'s> Rollbacks<'s> {
             "at_rest": rollback.ended.is_some(),
             "revision": rollback.revision,
             "undo_of": rollback.undo,
+            "restore_of": rollback.restore,
             "stacks": rollback.stacks,
             "targets": rollback.targets,
             "reason": rollback.reason,
@@ -326,7 +340,11 @@ impl<'s> Rollbacks<'s> {
             "links": { "self": format!("/v1/rollbacks/{}", rollback.id),
                 "plan": format!("/v1/rollbacks/{}/plan", rollback.id),
                 "events": format!("/v1/rollbacks/{}/events", rollback.id),
-                "approvals": format!("/v1/rollbacks/{}/approvals", rollback.id) },
+                "approvals": format!("/v1/rollbacks/{}/approvals", rollback.id),
+                "evaluations": format!("/v1/rollbacks/{}/evaluations", rollback.id),
+                "overrides": format!("/v1/rollbacks/{}/overrides", rollback.id) },
+            "denials": known.denials(),
+            "overrides": rollback.overrides,
             "outcome": rollback.outcome,
             "approval": null,
         });
@@ -340,6 +358,7 @@ impl<'s> Rollbacks<'s> {
     pub fn describe_approval(&self, known: &Known, digest: &str) -> Result<Value> {
         let approval = self.approval(&known.rollback.id, digest)?;
         let needs = self.needs(known, approval.as_ref())?;
+        let quorum = self.quorum(&known.rollback);
         let given: Vec<Value> = approval
             .iter()
             .flat_map(|approval| approval.standing())
@@ -347,9 +366,11 @@ impl<'s> Rollbacks<'s> {
             .collect();
         Ok(json!({
             "digest": digest,
-            "needed": self.service.approvals.count,
-            "by_requester": self.service.approvals.by_requester,
+            "needed": quorum.needed,
+            "by_requester": quorum.without.is_none(),
             "given": given,
+            "broken_glass": approval.as_ref().and_then(Approval::broken),
+            "denials": needs.denials(),
             "missing_acceptance": needs.describe(known.rollback.stacks.len()),
         }))
     }
@@ -357,7 +378,7 @@ impl<'s> Rollbacks<'s> {
     /// What nobody has accepted yet.
     pub fn needs(&self, known: &Known, approval: Option<&Approval>) -> Result<Needs> {
         let plan = self.plan(&known.rollback)?.unwrap_or_default();
-        let mut needs = Needs::of(&plan);
+        let mut needs = Needs::of(&plan, known.denials());
         if let Some(run) = &known.run {
             needs = needs.without(&run.consent);
         }
@@ -377,14 +398,17 @@ pub fn ended(error: &EngineError) -> Ended {
         Kind::Locked => "locked",
         Kind::AwaitingApproval => "awaiting-approval",
     };
+    let can_be_overridden = !error.denials.is_empty();
     let hints = match error.kind {
         // The command line's way of saying yes is not the one of those who read this.
-        Kind::AwaitingApproval => vec![
-            "look at the plan, then POST its digest to the rollback's approvals; name what is to be accepted in \
-             accept_data_loss and accept_changes"
-                .to_owned(),
-            "POST to its cancel drops it".to_owned(),
-        ],
+        Kind::AwaitingApproval => {
+            let overriding = "what the policy denies is overridden by POST of its rule and a reason to the rollback's \
+                 overrides; what is planned then has another digest";
+            let approving = "look at the plan, then POST its digest to the rollback's approvals; name what is to be \
+                 accepted in accept_data_loss and accept_changes";
+            let first = if can_be_overridden { overriding } else { approving };
+            vec![first.to_owned(), "POST to its cancel drops it".to_owned()]
+        }
         _ => error.hints.clone(),
     };
     Ended {
@@ -392,6 +416,7 @@ pub fn ended(error: &EngineError) -> Ended {
         status: status.to_owned(),
         message: Some(error.message.clone()),
         hints,
+        denials: error.denials.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ use rollback_release::{Catalogue, Store};
 
 use crate::checkouts::Checkouts;
 use crate::given::Held;
+use crate::metrics::{MeasuredStore, Metrics};
 use crate::problem::{self, Problem, Result};
 use crate::projects::{CheckoutOpener, Projects};
 use crate::worker::Workers;
@@ -97,6 +98,7 @@ pub struct Service {
     pub home: Option<String>,
     /// Values for variables of what is under way.
     pub(crate) held: Held,
+    pub metrics: Arc<Metrics>,
     opener: Option<Opener>,
     pub(crate) workers: Workers,
 }
@@ -104,7 +106,15 @@ pub struct Service {
 impl Service {
     /// Without an opener it keeps states and answers questions about what the store holds.
     pub fn new(store: Arc<dyn Store>, project: &str, opener: Option<Opener>) -> Service {
+        let metrics = Metrics::new();
+        let store = Arc::new(MeasuredStore::new(store, metrics.clone()));
+        Service::measured(store, project, opener, metrics)
+    }
+
+    /// As [`Service::new`], where the opener's contexts have a store that is measured already.
+    pub fn measured(store: Arc<dyn Store>, project: &str, opener: Option<Opener>, metrics: Arc<Metrics>) -> Service {
         Service {
+            metrics,
             audit: Audit::new(store.clone(), project),
             store,
             project: project.to_owned(),

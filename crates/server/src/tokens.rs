@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::access::{Principal, Role};
+use crate::access::{Permission, Principal, Role};
 
 /// What every token begins with, so that scanners for leaked secrets know it.
 pub const PREFIX: &str = "irt_";
@@ -22,6 +22,9 @@ pub struct Token {
     pub id: String,
     pub name: String,
     pub role: Role,
+    /// What it may do beside what the role allows.
+    #[serde(default)]
+    pub grants: Vec<Permission>,
     /// Empty for all stacks.
     pub stacks: Vec<String>,
     /// Of the secret, hexadecimal.
@@ -41,7 +44,7 @@ impl Token {
     /// What may be shown of it: everything but the hash.
     pub fn describe(&self) -> serde_json::Value {
         serde_json::json!({
-            "id": self.id, "name": self.name, "role": self.role, "stacks": self.stacks,
+            "id": self.id, "name": self.name, "role": self.role, "grants": self.grants, "stacks": self.stacks,
             "created_at": self.created_at, "created_by": self.created_by,
             "expires_at": self.expires_at, "revoked_at": self.revoked_at, "valid": self.is_valid(),
         })
@@ -53,6 +56,7 @@ impl Token {
 pub struct NewToken {
     pub name: String,
     pub role: Role,
+    pub grants: Vec<Permission>,
     pub stacks: Vec<String>,
     /// How long it is good for.
     pub lifetime: Option<Span>,
@@ -75,9 +79,13 @@ impl<'s> Tokens<'s> {
     /// # Errors
     /// The name is none, the lifetime is over already, or the store cannot be written.
     pub fn create(&self, new: &NewToken) -> Result<(Token, String)> {
-        if new.name.trim().is_empty() || new.name.len() > 100 || new.name.chars().any(char::is_control) {
-            return Err(EngineError::usage("a token needs a name of at most 100 bytes")
-                .hint("name whom it is for, such as github-actions"));
+        // Names stand in lists, and before an id in parentheses: nobody may look like somebody else there.
+        let is_odd = |c: char| c.is_control() || matches!(c, ',' | '(' | ')');
+        if new.name.trim().is_empty() || new.name.len() > 100 || new.name.chars().any(is_odd) {
+            return Err(EngineError::usage(
+                "a token needs a name of at most 100 bytes, without commas and parentheses",
+            )
+            .hint("name whom it is for, such as github-actions"));
         }
         let created_at = Timestamp::now();
         let expires_at = new
@@ -95,6 +103,7 @@ impl<'s> Tokens<'s> {
             id,
             name: new.name.clone(),
             role: new.role,
+            grants: new.grants.clone(),
             stacks: new.stacks.clone(),
             created_at,
             created_by: new.created_by.clone(),
@@ -201,6 +210,7 @@ impl<'s> Tokens<'s> {
             id: token.id,
             name: token.name,
             role: token.role,
+            grants: token.grants,
             stacks: token.stacks,
         }))
     }
@@ -236,6 +246,7 @@ mod tests {
         NewToken {
             name: "ci".to_owned(),
             role: Role::Operator,
+            grants: vec![Permission::Override],
             stacks: vec!["app".to_owned()],
             lifetime,
             created_by: "ann".to_owned(),
@@ -249,6 +260,7 @@ mod tests {
         let (token, text) = tokens.create(&new(None)).unwrap();
         let principal = tokens.principal(&text).unwrap().expect("it is valid");
         assert_eq!((principal.name.as_str(), principal.role), ("ci", Role::Operator));
+        assert!(principal.allows(Permission::Override) && !principal.allows(Permission::BreakGlass));
         assert!(principal.sees("app") && !principal.sees("network") && !principal.sees_all());
         tokens.revoke(&token.id).unwrap();
         tokens.revoke("ci").expect("twice is once");
@@ -259,6 +271,13 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(2100));
         assert_eq!(tokens.principal(&text).unwrap(), None);
         assert!(tokens.create(&new(Some((-1).hours()))).is_err());
+        for name in ["", " ", "ann, bob", "ann (0123)", "ann\n"] {
+            let odd = NewToken {
+                name: name.to_owned(),
+                ..new(None)
+            };
+            assert!(tokens.create(&odd).is_err(), "{name:?}");
+        }
     }
 
     #[test]

@@ -1,26 +1,21 @@
 //! Threads that carry rollbacks out: the engine's own runs, with people who answer over HTTP.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rollback_engine::again;
-use rollback_engine::approval::Approvals;
-use rollback_engine::context::Context;
-use rollback_engine::document;
-use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
-use rollback_engine::error::{EngineError, Kind, Result};
-use rollback_engine::prepare::Prepared;
-use rollback_engine::reconcile::Refusal;
+use rollback_engine::drive::{self, Options, Outcome};
+use rollback_engine::error::{EngineError, Result};
+use rollback_engine::restore;
 use rollback_engine::run::{Consent, Runs, Status};
-use rollback_engine::steps::PreparedStep;
 use rollback_engine::undo;
-use rollback_release::BlobId;
+use rollback_engine::versions;
 
+use crate::people::People;
 use crate::problem::{self, Problem};
-use crate::rollback::{Ended, Rollback, Rollbacks, Worker, ended};
+use crate::rollback::{Ended, Rollbacks, Worker, ended};
 use crate::service::{Asked, Service};
 
 /// What is under way in this process.
@@ -41,9 +36,18 @@ impl Workers {
 
     /// Waits until nothing is under way; false if that takes longer.
     pub fn wait(&self, longest: Duration) -> bool {
+        self.wait_until(longest, BTreeSet::is_empty)
+    }
+
+    /// As [`Workers::wait`], for one rollback: how its attempt ended is on record a moment before its thread is gone.
+    pub fn wait_for(&self, id: &str, longest: Duration) -> bool {
+        self.wait_until(longest, |ids| !ids.contains(id))
+    }
+
+    fn wait_until(&self, longest: Duration, is_so: impl Fn(&BTreeSet<String>) -> bool) -> bool {
         let end = Instant::now() + longest;
         let mut ids = self.ids();
-        while !ids.is_empty() {
+        while !is_so(&ids) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -94,8 +98,10 @@ pub fn begin(service: &Arc<Service>, id: &str, work: Work, actor: &str) -> crate
             status: "failed".to_owned(),
             message: Some("the service made a mistake; its log has more".to_owned()),
             hints: vec!["resume it to go on from what the journal says".to_owned()],
+            denials: Vec::new(),
         });
         tracing::info!(run = id, status = end.status, "a rollback's attempt ended");
+        service.metrics.attempt_ended(&end.status);
         if let Err(problem) = Rollbacks::new(service).change(id, |rollback| rollback.ended = Some(end.clone())) {
             tracing::error!(run = id, problem = problem.detail, "how it ended could not be kept");
         }
@@ -144,10 +150,8 @@ fn is_approved(service: &Service, id: &str, since: Option<Timestamp>) -> crate::
         return Ok(false);
     };
     Ok(approval.consumed_at.is_none()
-        && approval.standing().count() >= service.approvals.count
-        && approval
-            .standing()
-            .any(|given| since.is_none_or(|since| given.at >= since))
+        && approval.suffices(&rollbacks.quorum(&known.rollback))
+        && since.is_none_or(|since| approval.has_word_since(since))
         && rollbacks.needs(&known, Some(&approval))?.is_empty())
 }
 
@@ -177,6 +181,7 @@ fn carry_out(service: &Service, id: &str, work: Work, actor: &str) -> Ended {
                 status: outcome.status.to_owned(),
                 message: (!outcome.warnings.is_empty()).then(|| outcome.warnings.join("\n")),
                 hints: Vec::new(),
+                denials: Vec::new(),
             }
         }
         Err(error) => ended(&error),
@@ -199,105 +204,30 @@ fn try_to(service: &Service, id: &str, work: Work, actor: &str) -> Result<Outcom
         })
         .map_err(failed)?;
     context.given = service.held.of(id);
-    let people = People {
-        service,
-        context: &context,
-        rollback: &rollback,
-        failed: RefCell::new(None),
-    };
+    let people = People::new(service, &context, &rollback);
     let result = match (work, &rollback.undo) {
         (Work::Resume, _) => again::resume(&context, Some(id), &people.consent_so_far()?, &people),
         (Work::Start, undone) => {
             let options = Options {
-                consent: rollback.consent.clone(),
+                consent: Consent {
+                    overrides: rollback.overrides.clone(),
+                    ..rollback.consent.clone()
+                },
                 targets: rollback.targets.clone(),
                 reason: rollback.reason.clone(),
                 dry_run: rollback.dry_run,
                 id: Some(id.to_owned()),
             };
-            match undone {
-                Some(run) => undo::undo(&context, Some(run), &options, &people),
-                None => drive::to(&context, &rollback.revision, &options, &people),
+            match (undone, &rollback.restore) {
+                (Some(run), _) => undo::undo(&context, Some(run), &options, &people),
+                (None, Some(version)) => versions::the_stack(&context)
+                    .and_then(|stack| versions::find(&context, stack, version))
+                    .and_then(|version| restore::restore(&context, &version, &options, &people)),
+                (None, None) => drive::to(&context, &rollback.revision, &options, &people),
             }
         }
     };
     result.map_err(|error| context.secrets.scrub_error(error))
-}
-
-/// Those who look at the plan and answer over HTTP.
-struct People<'a> {
-    service: &'a Service,
-    context: &'a Context,
-    rollback: &'a Rollback,
-    /// Why the plan could not be kept for them to see.
-    failed: RefCell<Option<String>>,
-}
-
-impl People<'_> {
-    /// What they accepted beyond the plan of the digest that awaits approval.
-    fn consent_so_far(&self) -> Result<Consent> {
-        let failed = |problem: Box<Problem>| EngineError::failed(problem.detail);
-        let rollbacks = Rollbacks::new(self.service);
-        let Some(known) = rollbacks.get(&self.rollback.id).map_err(failed)? else {
-            return Ok(Consent::default());
-        };
-        let Some(digest) = rollbacks.digest(&known).map_err(failed)? else {
-            return Ok(Consent::default());
-        };
-        let approval = rollbacks.approval(&self.rollback.id, &digest).map_err(failed)?;
-        Ok(approval.map(|approval| approval.consent()).unwrap_or_default())
-    }
-
-    fn keep(&self, prepared: &[Prepared], steps: &[PreparedStep]) -> std::result::Result<(), String> {
-        let plan = document::plan(prepared, steps);
-        let text = self.context.secrets.scrub(&plan.to_string());
-        let blob: BlobId = self
-            .service
-            .store
-            .put_blob(text.as_bytes())
-            .map_err(|error| error.to_string())?;
-        Rollbacks::new(self.service)
-            .change(&self.rollback.id, |rollback| rollback.plan = Some(blob))
-            .map_err(|problem| problem.detail)
-    }
-}
-
-impl Approver for People<'_> {
-    fn show(&self, prepared: &[Prepared], steps: &[PreparedStep], _: &[Refusal]) {
-        if let Err(why) = self.keep(prepared, steps) {
-            tracing::error!(run = self.rollback.id, why, "the plan cannot be kept");
-            *self.failed.borrow_mut() = Some(why);
-        }
-    }
-
-    /// Nobody is there at that moment: it is left to do, and the run's warnings say so.
-    fn show_again(&self, _: &[Prepared], _: &[Refusal]) {}
-
-    fn consent(&self, _: &Refusal) -> bool {
-        false
-    }
-
-    fn consent_may_come(&self) -> bool {
-        !self.rollback.dry_run
-    }
-
-    fn approve(&self, _: &[Prepared], _: &[PreparedStep], digest: &str) -> Answer {
-        // Nobody can have said yes to what nobody could see.
-        if self.failed.borrow().is_some() {
-            return Answer::Nobody;
-        }
-        let service = self.service;
-        let approvals = Approvals::new(service.store.as_ref(), &service.project, &self.rollback.id);
-        match approvals.sufficient(digest, service.approvals.count) {
-            Ok(Some(approval)) => Answer::Approved(approval),
-            Ok(None) => Answer::Nobody,
-            Err(error) if error.kind == Kind::Refused => Answer::No,
-            Err(error) => {
-                tracing::error!(run = self.rollback.id, %error, "the approvals cannot be read");
-                Answer::Nobody
-            }
-        }
-    }
 }
 
 /// After a start, for the service's own project and for those that were brought to it.

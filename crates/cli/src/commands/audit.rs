@@ -5,6 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rollback_client::Server;
+use rollback_engine::audit::checkpoint::Checkpoint;
+use rollback_engine::audit::key::{PublicKey, SigningKey};
+use rollback_engine::audit::tree::check_signed;
 use rollback_engine::audit::{Anchor, Audit, Entry, Tip, Verifier};
 use rollback_engine::error::{EngineError, Result};
 use serde::Deserialize;
@@ -46,10 +49,30 @@ impl Log {
         }
     }
 
-    fn verify(&self, anchors: &[Anchor]) -> Result<Tip> {
-        let mut verifier = Verifier::new(anchors);
-        each_line(self, |line| verifier.next(line).map(|_| ()))?;
-        verifier.finish()
+    /// Every checkpoint, the newest first. Asked for before the entries, so that none is of more than are read.
+    fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        let mut found: Vec<Checkpoint> = Vec::new();
+        loop {
+            let before = found.last().map(|last| last.size);
+            let page = self.checkpoint_page(before)?;
+            if page.is_empty() {
+                return Ok(found);
+            }
+            found.extend(page);
+        }
+    }
+
+    fn checkpoint_page(&self, before: Option<u64>) -> Result<Vec<Checkpoint>> {
+        let server = match self {
+            Log::Store(audit) => return audit.checkpoints(before, PAGE),
+            Log::Service(server) => server,
+        };
+        let cursor = before.map(|before| format!("&cursor={before}")).unwrap_or_default();
+        let page: Value = server.get(format!("/v1/audit/checkpoints?limit=100{cursor}"))?;
+        let items = page["items"].as_array().into_iter().flatten();
+        items
+            .map(|item| Checkpoint::parse(item["note"].as_str().unwrap_or_default()))
+            .collect()
     }
 }
 
@@ -130,6 +153,12 @@ fn anchor(text: &str) -> Result<Anchor> {
     })
 }
 
+/// A log that was followed to its end, and the checkpoints that came with it.
+struct Followed<'a> {
+    verifier: Verifier<'a>,
+    checkpoints: Vec<Checkpoint>,
+}
+
 /// `audit verify`.
 pub fn verify(global: &Global, arguments: &AuditVerifyArguments, output: &Output) -> Result<()> {
     let anchors = arguments
@@ -137,12 +166,34 @@ pub fn verify(global: &Global, arguments: &AuditVerifyArguments, output: &Output
         .iter()
         .map(|text| anchor(text))
         .collect::<Result<Vec<Anchor>>>()?;
-    let tip = match &arguments.from {
-        Some(file) => verify_file(file, &anchors)?,
-        None => open(global, arguments.project.as_deref(), output)?.verify(&anchors)?,
+    let key = arguments.key.as_deref().map(PublicKey::read).transpose()?;
+    let mut followed = match &arguments.from {
+        Some(file) => follow_file(file, &anchors)?,
+        None => follow_log(&open(global, arguments.project.as_deref(), output)?, &anchors)?,
     };
+    for file in &arguments.checkpoint {
+        let note = std::fs::read_to_string(file)
+            .map_err(|error| EngineError::failed(format!("{} cannot be read: {error}", file.display())))?;
+        followed.checkpoints.push(Checkpoint::parse(&note)?);
+    }
+    let tip = followed.verifier.finish()?;
+    check_signed(&followed.verifier, &followed.checkpoints, key.as_ref())?;
     output.toned(Tone::Good, &format!("{} entries, one unbroken chain.", tip.sequence));
-    if anchors.is_empty() && tip.sequence > 0 {
+    let last = followed.checkpoints.iter().max_by_key(|checkpoint| checkpoint.size);
+    match (&key, last) {
+        (Some(_), Some(last)) => output.toned(
+            Tone::Good,
+            &format!(
+                "{} checkpoints signed by the key; the last one is of {} entries ({:.0}).",
+                followed.checkpoints.len(),
+                last.size,
+                last.at
+            ),
+        ),
+        (None, Some(_)) => output.line("  There are checkpoints, which --key FILE verifies."),
+        (_, None) => {}
+    }
+    if anchors.is_empty() && arguments.checkpoint.is_empty() && tip.sequence > 0 {
         output.line(
             "  That nothing was cut off or written anew shows only beside what was seen earlier. Keep this elsewhere:",
         );
@@ -151,29 +202,75 @@ pub fn verify(global: &Global, arguments: &AuditVerifyArguments, output: &Output
         output.line(&format!("  --seen {}:{}", tip.sequence, tip.hash));
     }
     output.document(
-        &json!({ "entries": tip.sequence, "hash": tip.hash, "seen": format!("{}:{}", tip.sequence, tip.hash) }),
+        &json!({ "entries": tip.sequence, "hash": tip.hash, "seen": format!("{}:{}", tip.sequence, tip.hash),
+            "checkpoints": followed.checkpoints.len(), "signed": key.is_some(),
+            "last_checkpoint": last.map(|last| last.size) }),
     );
     Ok(())
 }
 
-fn verify_file(file: &Path, anchors: &[Anchor]) -> Result<Tip> {
+fn follow_log<'a>(log: &Log, anchors: &'a [Anchor]) -> Result<Followed<'a>> {
+    let checkpoints = log.checkpoints()?;
+    let mut verifier = Verifier::new(anchors);
+    each_line(log, |line| verifier.next(line).map(|_| ()))?;
+    Ok(Followed { verifier, checkpoints })
+}
+
+fn follow_file<'a>(file: &Path, anchors: &'a [Anchor]) -> Result<Followed<'a>> {
     let bytes = std::fs::read(file)
         .map_err(|error| EngineError::failed(format!("{} cannot be read: {error}", file.display())))?;
-    let mut verifier = Verifier::new(anchors);
+    let mut followed = Followed {
+        verifier: Verifier::new(anchors),
+        checkpoints: Vec::new(),
+    };
     let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     if !body.is_empty() {
         for line in body.split(|byte| *byte == b'\n') {
-            verifier.next(line)?;
+            match checkpoint_of(line) {
+                Some(note) => followed.checkpoints.push(Checkpoint::parse(&note)?),
+                None => followed.verifier.next(line).map(|_| ())?,
+            }
         }
     }
-    verifier.finish()
+    Ok(followed)
 }
 
-/// `audit export`.
+/// The note of a line of an export that is a checkpoint.
+fn checkpoint_of(line: &[u8]) -> Option<String> {
+    if !line.starts_with(b"{\"checkpoint\":") {
+        return None;
+    }
+    let value: Value = serde_json::from_slice(line).ok()?;
+    value["checkpoint"].as_str().map(str::to_owned)
+}
+
+/// `audit checkpoint`.
+pub fn checkpoint(global: &Global, key: &Path, project: Option<&str>, output: &Output) -> Result<()> {
+    let key = SigningKey::read(key)?;
+    let Log::Store(audit) = open(global, project, output)? else {
+        return Err(
+            EngineError::usage("a checkpoint is signed beside the store, not through the service")
+                .hint("the service signs them itself: serve --audit-key FILE"),
+        );
+    };
+    let signed = audit.sign_checkpoint(&key)?;
+    let signed =
+        signed.ok_or_else(|| EngineError::failed("the audit log has no entries yet: there is nothing to sign"))?;
+    output.line(signed.note.trim_end());
+    output.document(&json!({ "size": signed.size, "at": signed.at, "note": signed.note }));
+    Ok(())
+}
+
+/// `audit export`: the entries, then the checkpoints.
 pub fn export(global: &Global, file: Option<&Path>, project: Option<&str>, output: &Output) -> Result<()> {
     let audit = open(global, project, output)?;
+    let checkpoints = audit.checkpoints()?;
+    let sealed = |checkpoint: &Checkpoint| format!("{}\n", json!({ "checkpoint": checkpoint.note }));
     let Some(file) = file else {
         each_line(&audit, |line| Ok(output.bytes(&[line, b"\n"].concat())?))?;
+        for checkpoint in &checkpoints {
+            output.bytes(sealed(checkpoint).as_bytes())?;
+        }
         return Ok(());
     };
     let mut writer = std::io::BufWriter::new(
@@ -181,8 +278,18 @@ pub fn export(global: &Global, file: Option<&Path>, project: Option<&str>, outpu
             .map_err(|error| EngineError::failed(format!("{} cannot be written: {error}", file.display())))?,
     );
     let count = each_line(&audit, |line| Ok(writer.write_all(&[line, b"\n"].concat())?))?;
+    for checkpoint in &checkpoints {
+        writer.write_all(sealed(checkpoint).as_bytes())?;
+    }
     writer.flush()?;
-    output.toned(Tone::Good, &format!("{count} entries are in {}.", file.display()));
-    output.document(&json!({ "entries": count, "file": file.display().to_string() }));
+    output.toned(
+        Tone::Good,
+        &format!(
+            "{count} entries and {} checkpoints are in {}.",
+            checkpoints.len(),
+            file.display()
+        ),
+    );
+    output.document(&json!({ "entries": count, "checkpoints": checkpoints.len(), "file": file.display().to_string() }));
     Ok(())
 }

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollback_engine::audit::key::SigningKey;
 use rollback_engine::context::Given;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::{Observer, Stage};
+use rollback_release::Store;
+use rollback_server::metrics::{MeasuredStore, Metrics};
 use rollback_server::projects::{CheckoutOpener, Projects};
 use rollback_server::service::{ApprovalRules, Opener, Service};
 use rollback_server::tokens::Tokens;
@@ -22,6 +25,8 @@ const LAST_RUNS: Duration = Duration::from_secs(60);
 
 /// What a service that takes in the projects of others calls its own, where nobody says.
 const PROJECT: &str = "service";
+/// How often the audit log gets a signed checkpoint, where entries have come.
+const CHECKPOINTS: Duration = Duration::from_secs(60);
 
 /// Serves until a signal comes.
 pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Result<()> {
@@ -45,18 +50,20 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
             session::open_store(&folder, &global, project.or(Some(PROJECT)))?
         }
     };
+    let metrics = Metrics::new();
+    let store: Arc<dyn Store> = Arc::new(MeasuredStore::new(kept.store.clone(), metrics.clone()));
     let opener = kept
         .located
         .as_ref()
-        .map(|located| opener(&located.root, global, &kept.store));
-    let mut service = Service::new(kept.store.clone(), &kept.project, opener);
+        .map(|located| opener(&located.root, global, &store, &metrics));
+    let mut service = Service::measured(store.clone(), &kept.project, opener, metrics.clone());
     if let Some(located) = &kept.located {
         service.knowledge = session::knowledge(located)?;
     }
     if let Some(folder) = &arguments.checkouts {
         let governed = Governed::read(global.config.as_deref())?;
         let folder = std::path::absolute(folder)?;
-        service.projects = Some(Projects::new(folder, checkout_opener(governed, &kept.store)));
+        service.projects = Some(Projects::new(folder, checkout_opener(governed, &store, &metrics)));
     }
     service.approvals = ApprovalRules {
         count: usize::from(arguments.approvals),
@@ -64,6 +71,10 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         ..ApprovalRules::default()
     };
     let service = Arc::new(service);
+    let key = arguments.audit_key.as_deref().map(SigningKey::read).transpose()?;
+    let signing = key
+        .map(|key| rollback_server::keep_signing(&service, key, CHECKPOINTS))
+        .transpose()?;
     // Ours from here on: a signal must end the requests, not the process in the middle of one.
     rollback_terraform::leave_signals_to_caller();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -89,6 +100,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
             "A rollback is still under way and is left as it is: `infra-rollback resume`, or the API's, goes on with it.",
         );
     }
+    drop(signing);
     Ok(())
 }
 
@@ -139,8 +151,9 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
 }
 
 /// Opens a checkout that a client brought: what it says of itself counts, but for what is governed.
-fn checkout_opener(governed: Governed, store: &Arc<dyn rollback_release::Store>) -> CheckoutOpener {
+fn checkout_opener(governed: Governed, store: &Arc<dyn Store>, metrics: &Arc<Metrics>) -> CheckoutOpener {
     let store = store.clone();
+    let metrics = metrics.clone();
     Arc::new(move |folder, asked| {
         let global = Global {
             stacks: asked.stacks.to_vec(),
@@ -151,15 +164,16 @@ fn checkout_opener(governed: Governed, store: &Arc<dyn rollback_release::Store>)
             command: asked.command.to_owned(),
             given: Given::default(),
             secrets: Arc::default(),
-            observer: Box::new(Log),
+            observer: Box::new(Log(metrics.clone())),
             governed: Some(governed.clone()),
         };
         session::open_in(folder, &global, Some(store.clone()), asking)
     })
 }
 
-fn opener(folder: &std::path::Path, global: &Global, store: &Arc<dyn rollback_release::Store>) -> Opener {
+fn opener(folder: &std::path::Path, global: &Global, store: &Arc<dyn Store>, metrics: &Arc<Metrics>) -> Opener {
     let (folder, global, store): (PathBuf, Global, _) = (folder.to_path_buf(), global.clone(), store.clone());
+    let metrics = metrics.clone();
     Box::new(move |asked| {
         let global = Global {
             stacks: asked.stacks.to_vec(),
@@ -170,15 +184,15 @@ fn opener(folder: &std::path::Path, global: &Global, store: &Arc<dyn rollback_re
             command: asked.command.to_owned(),
             given: Given::default(),
             secrets: Arc::default(),
-            observer: Box::new(Log),
+            observer: Box::new(Log(metrics.clone())),
             governed: None,
         };
         session::open_in(&folder, &global, Some(store.clone()), asking)
     })
 }
 
-/// What a run does goes to the service's log.
-struct Log;
+/// What a run does goes to the service's log, and into its metrics.
+struct Log(Arc<Metrics>);
 
 impl Observer for Log {
     fn stage(&self, stack: &str, stage: Stage) {
@@ -192,4 +206,8 @@ impl Observer for Log {
     }
 
     fn pause(&self) {}
+
+    fn locked_after(&self, waited: Duration) {
+        self.0.locked_after(waited);
+    }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rollback_engine::context::{Context, Stack};
 use rollback_engine::drive::Options;
 use rollback_engine::error::{EngineError, Result};
+use rollback_engine::run::Consent;
 use rollback_engine::{restore, versions};
 use rollback_release::StateVersion;
 use rollback_state::Mode;
@@ -214,6 +215,11 @@ pub fn restore(global: &Global, arguments: &RestoreArguments, output: &Output) -
     let version = versions::find(&context, versions::the_stack(&context)?, &arguments.version)?;
     let person = Person::new(output, arguments.auto_approve).accepting_orphans(arguments.accept_orphans);
     let options = Options {
+        consent: Consent {
+            policy: arguments.override_policy.clone(),
+            policy_reason: arguments.reason.clone(),
+            ..Consent::default()
+        },
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
         ..Options::default()

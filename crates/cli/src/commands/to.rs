@@ -140,6 +140,7 @@ pub fn consent(arguments: &ConsentArguments, reason: Option<&str>, skipping: &Sk
         policy_reason: reason.map(str::to_owned),
         skipped_steps: Vec::new(),
         skip_checks: skipping.skip_checks.clone(),
+        ..Consent::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rollback_engine::audit::{Audit, Record};
 use rollback_engine::error::{EngineError, Result};
-use rollback_server::access::Role;
+use rollback_server::access::{Permission, Role};
 use rollback_server::tokens::{NewToken, Token, Tokens};
 use serde_json::{Value, json};
 
@@ -32,6 +32,11 @@ fn record(kept: &Kept, action: &str, object: &str, detail: Value) -> Result<()> 
 pub fn create(global: &Global, arguments: &NewTokenArguments, output: &Output) -> Result<()> {
     let kept = open(global, arguments.project.as_deref())?;
     let role: Role = arguments.role.parse().map_err(EngineError::usage)?;
+    let grants = arguments
+        .grant
+        .iter()
+        .map(|text| text.parse().map_err(EngineError::usage))
+        .collect::<Result<Vec<Permission>>>()?;
     let lifetime = arguments
         .expires
         .as_deref()
@@ -44,11 +49,12 @@ pub fn create(global: &Global, arguments: &NewTokenArguments, output: &Output) -
     let new = NewToken {
         name: arguments.name.clone(),
         role,
+        grants: grants.clone(),
         stacks: global.stacks.clone(),
         lifetime,
         created_by: session::actor(),
     };
-    let detail = json!({ "role": role, "stacks": global.stacks, "expires": arguments.expires });
+    let detail = json!({ "role": role, "grants": grants, "stacks": global.stacks, "expires": arguments.expires });
     record(&kept, "tokens.create", &arguments.name, detail)?;
     let (token, text) = Tokens::new(kept.store.as_ref(), &kept.project).create(&new)?;
     output.note(
@@ -80,7 +86,7 @@ pub fn list(global: &Global, project: Option<&str>, output: &Output) -> Result<(
             table.add_row([
                 token.id.clone(),
                 token.name.clone(),
-                token.role.as_str().to_owned(),
+                role(token),
                 match token.stacks.is_empty() {
                     true => "all".to_owned(),
                     false => token.stacks.join(", "),
@@ -115,7 +121,17 @@ fn describe(token: &Token) -> String {
         true => "all stacks".to_owned(),
         false => token.stacks.join(", "),
     };
-    format!("role {}, {stacks}, {}", token.role.as_str(), good(token))
+    format!("role {}, {stacks}, {}", role(token), good(token))
+}
+
+/// The role, and what is granted beside it.
+fn role(token: &Token) -> String {
+    let mut text = token.role.as_str().to_owned();
+    for grant in &token.grants {
+        text.push_str(" + ");
+        text.push_str(grant.as_str());
+    }
+    text
 }
 
 fn good(token: &Token) -> String {

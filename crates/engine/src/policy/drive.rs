@@ -1,28 +1,27 @@
 //! The policy's part in a run: what it is told, what of its word goes on record.
 
 use jiff::Timestamp;
+use rollback_policy::BrokenGlass;
 
-use super::{Gate, Moment, Phase, history};
-use crate::drive::Drive;
+use super::{Gate, Moment, Phase, PolicyRecord, history};
+use crate::approval::{Broken, Sufficient};
+use crate::drive::{Answer, Drive};
 use crate::envelope::Envelope;
-use crate::error::Result;
+use crate::error::{EngineError, Kind, Result};
 use crate::journal::Event;
 use crate::prepare::Prepared;
+
+/// How a run was approved: over the API, by as many people as it takes.
+const APPROVALS: &str = "approvals";
+/// The same, without waiting for the rest of them.
+const BREAK_GLASS: &str = "break-glass";
 
 impl Drive<'_> {
     /// What a policy is told of this run now.
     pub(crate) fn moment(&self, phase: Phase) -> Result<Moment<'_>> {
-        let entries = self.journal.entries().iter().rev();
-        let last = entries.filter_map(|entry| match &entry.event {
-            Event::Approved { by, .. } => Some(by.as_str()),
-            _ => None,
-        });
-        let approvals = match phase {
-            Phase::Plan => Vec::new(),
-            Phase::Apply => {
-                let names = last.take(1).flat_map(|by| by.split(", "));
-                names.map(str::to_owned).collect()
-            }
+        let (approvals, broken_glass) = match phase {
+            Phase::Plan => (Vec::new(), None),
+            Phase::Apply => self.said_so_far(),
         };
         Ok(Moment {
             phase,
@@ -34,9 +33,81 @@ impl Drive<'_> {
             reason: self.run.reason.as_deref(),
             consent: &self.run.consent,
             approvals,
+            broken_glass,
             halfway: self.journal.has_effect(),
             history: history(&self.runs, Some(&self.run.id))?,
         })
+    }
+
+    /// Who has said yes, and who went ahead without the others: from the approval that is about to be used up, else as the
+    /// journal tells.
+    fn said_so_far(&self) -> (Vec<String>, Option<BrokenGlass>) {
+        if let Some(approval) = &self.approval {
+            return (approval.by.clone(), approval.broken.as_ref().map(broken_glass));
+        }
+        let mut glass = None;
+        let mut approvals = Vec::new();
+        for entry in self.journal.entries() {
+            match &entry.event {
+                Event::GlassBroken { by, reason, .. } => {
+                    glass = Some(BrokenGlass {
+                        by: by.clone(),
+                        reason: reason.clone(),
+                    });
+                }
+                Event::Approved { by, how, .. } => {
+                    glass = glass.filter(|_| how == BREAK_GLASS);
+                    // Several names come from approvals alone; a name of the command line may hold a comma.
+                    approvals = match how.as_str() {
+                        APPROVALS => by.split(", ").map(str::to_owned).collect(),
+                        _ => vec![by.clone()],
+                    };
+                }
+                _ => {}
+            }
+        }
+        (approvals, glass)
+    }
+
+    /// Puts an answer on record, where it is one that the policy's four eyes let count.
+    ///
+    /// # Errors
+    /// Awaiting approval: whoever asked for it is the only one who said yes.
+    pub(crate) fn answered_by_another(&mut self, gate: &Gate, answer: Answer, digest: &str) -> Result<()> {
+        let requester = &self.run.actor;
+        let alone = match &answer {
+            Answer::Yes { .. } => self.context.actor == *requester,
+            Answer::Approved(approval) => approval.broken.is_none() && approval.by.iter().all(|by| by == requester),
+            Answer::No | Answer::Nobody => false,
+        };
+        if alone && gate.wants_four_eyes() {
+            return Err(EngineError::new(
+                Kind::AwaitingApproval,
+                format!("somebody other than {requester} has to approve it here"),
+            )
+            .hint(format!(
+                "they look at it and say yes: `infra-rollback resume {}`",
+                self.run.id
+            )));
+        }
+        self.answered(answer, digest)
+    }
+
+    /// By whom and how it was approved; that the glass was broken for it has an entry of its own.
+    pub(crate) fn glass_on_record(&mut self, approval: &Sufficient, digest: &str) -> Result<(String, String)> {
+        let Some(broken) = &approval.broken else {
+            return Ok((approval.by.join(", "), APPROVALS.to_owned()));
+        };
+        self.journal.append(Event::GlassBroken {
+            digest: digest.to_owned(),
+            by: broken.by.clone(),
+            reason: broken.reason.clone(),
+        })?;
+        self.context.observer.warning(&format!(
+            "run {}: {} broke the glass and goes ahead without the approvals that are asked for: {}",
+            self.run.id, broken.by, broken.reason
+        ));
+        Ok((broken.by.clone(), BREAK_GLASS.to_owned()))
     }
 
     /// Judges what was planned, before anybody is asked.
@@ -55,25 +126,42 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Puts on record which rules were overridden, by whom and why.
+    /// Puts on record which rules were overridden, by whom and why, once for each.
     pub(crate) fn put_overrides_on_record(&mut self, prepared: &[Prepared]) -> Result<()> {
-        let consent = &self.run.consent;
-        let reason = consent
-            .policy_reason
-            .clone()
-            .or(self.run.reason.clone())
-            .unwrap_or_default();
         for stack in prepared {
-            let rules = stack.evaluation.as_ref().map(|evaluation| evaluation.overridden());
-            for rule in rules.unwrap_or_default() {
-                self.journal.append(Event::PolicyOverridden {
-                    stack: stack.stack.clone(),
+            self.overrides_on_record(&stack.stack, stack.envelope.policy.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// As [`Drive::put_overrides_on_record`], of one stack.
+    pub(crate) fn overrides_on_record(&mut self, stack: &str, record: Option<&PolicyRecord>) -> Result<()> {
+        for one in record.iter().flat_map(|record| &record.overrides) {
+            let is_known = self.journal.entries().iter().any(|entry| match &entry.event {
+                Event::PolicyOverridden {
+                    stack: known,
                     rule,
-                    by: self.context.actor.clone(),
-                    reason: reason.clone(),
+                    by,
+                    reason,
+                } => known == stack && *rule == one.rule && *by == one.by && *reason == one.reason,
+                _ => false,
+            });
+            if !is_known {
+                self.journal.append(Event::PolicyOverridden {
+                    stack: stack.to_owned(),
+                    rule: one.rule.clone(),
+                    by: one.by.clone(),
+                    reason: one.reason.clone(),
                 })?;
             }
         }
         Ok(())
+    }
+}
+
+fn broken_glass(broken: &Broken) -> BrokenGlass {
+    BrokenGlass {
+        by: broken.by.clone(),
+        reason: broken.reason.clone(),
     }
 }

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use rollback_config::{FileTree, LockFile};
 use rollback_inverse::Fate;
 use rollback_policy::{
-    Accepted, Change, Document, Drift, Earlier, Host, Mark, Place, Provider, Risk, Rollback, RunFacts, Settings,
+    Accepted, BrokenGlass, Change, Document, Drift, Earlier, Host, Mark, Place, Provider, Risk, Rollback, RunFacts,
+    Settings,
 };
 use rollback_release::{Release, StackRecord, Verdict};
 use rollback_repository::CommitId;
+use serde_json::{Map, Value};
 
 use super::{Gate, mask};
 use crate::collect::in_dir;
@@ -46,6 +48,8 @@ pub struct Moment<'a> {
     pub reason: Option<&'a str>,
     pub consent: &'a Consent,
     pub approvals: Vec<String>,
+    /// Who went ahead without the approvals that are asked for, and why.
+    pub broken_glass: Option<BrokenGlass>,
     pub halfway: bool,
     /// The newest first.
     pub history: Vec<Earlier>,
@@ -59,6 +63,40 @@ pub struct Ends {
     pub risks: Vec<Risk>,
     pub providers: Vec<Provider>,
     pub known_bad: Vec<Mark>,
+}
+
+/// What is judged: one stack's part of a run.
+pub(crate) struct Subject<'a> {
+    pub(crate) stack: &'a str,
+    pub(crate) dir: &'a str,
+    /// Terraform's plan representation, masked.
+    pub(crate) plan: Map<String, Value>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) drift: Vec<Drift>,
+    pub(crate) ends: &'a Ends,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn of(context: &Context, stack: &'a Prepared) -> Subject<'a> {
+        let plan = stack.plan.as_ref();
+        let drifts = stack.reconciled.drift.iter();
+        Subject {
+            stack: &stack.stack,
+            dir: &stack.dir,
+            plan: plan.map(|plan| mask::plan(plan, &stack.redactor)).unwrap_or_default(),
+            changes: (stack.reconciled.items.iter())
+                .map(|item| change(context, stack, item))
+                .collect(),
+            drift: drifts
+                .map(|drift| Drift {
+                    address: drift.address.clone(),
+                    actions: drift.actions.clone(),
+                    attributes: drift.attributes.clone(),
+                })
+                .collect(),
+            ends: &stack.ends,
+        }
+    }
 }
 
 /// One end: the commit and what is kept of it.
@@ -146,7 +184,7 @@ fn is_older(version: &str, other: &str) -> bool {
 ///
 /// # Errors
 /// The marks cannot be read.
-pub(crate) fn known_bad(context: &Context, commit: &CommitId, release: Option<&Release>) -> Result<Vec<Mark>> {
+pub(crate) fn known_bad(context: &Context, commit: &str, release: Option<&Release>) -> Result<Vec<Mark>> {
     let means = |revision: &str| {
         release.is_some_and(|release| {
             release.name.as_deref() == Some(revision)
@@ -154,7 +192,7 @@ pub(crate) fn known_bad(context: &Context, commit: &CommitId, release: Option<&R
         }) || context
             .repository
             .resolve(revision)
-            .is_ok_and(|resolved| resolved == *commit)
+            .is_ok_and(|resolved| resolved.as_str() == commit)
     };
     let mut marks: Vec<Mark> = context
         .settings
@@ -222,7 +260,7 @@ fn purpose(purpose: &Purpose) -> &'static str {
 pub(super) fn document(
     context: &Context,
     gate: &Gate,
-    stack: &Prepared,
+    subject: Subject<'_>,
     names: &[String],
     moment: &Moment<'_>,
 ) -> Document {
@@ -233,19 +271,15 @@ pub(super) fn document(
             .map(|at| moment.now.duration_since(at).as_secs().max(0)),
         ..place.clone()
     };
-    let configured = context.stack(&stack.stack).ok();
+    let configured = context.stack(subject.stack).ok();
     let workspace = configured.and_then(|configured| configured.workspace.clone());
     Document {
-        plan: stack
-            .plan
-            .as_ref()
-            .map(|plan| mask::plan(plan, &stack.redactor))
-            .unwrap_or_default(),
+        plan: subject.plan,
         rollback: Rollback {
             format: 1,
             stack: Host {
-                name: stack.stack.clone(),
-                dir: stack.dir.clone(),
+                name: subject.stack.to_owned(),
+                dir: subject.dir.to_owned(),
                 workspace: workspace.unwrap_or_else(|| "default".to_owned()),
             },
             stacks: names.to_vec(),
@@ -263,33 +297,20 @@ pub(super) fn document(
             actor: moment.actor.to_owned(),
             reason: moment.reason.map(str::to_owned),
             environment: section.environment.clone(),
-            from: aged(&stack.ends.from),
-            to: aged(&stack.ends.to),
-            changes: stack
-                .reconciled
-                .items
-                .iter()
-                .map(|item| change(context, stack, item))
-                .collect(),
-            drift: stack
-                .reconciled
-                .drift
-                .iter()
-                .map(|drift| Drift {
-                    address: drift.address.clone(),
-                    actions: drift.actions.clone(),
-                    attributes: drift.attributes.clone(),
-                })
-                .collect(),
+            from: aged(&subject.ends.from),
+            to: aged(&subject.ends.to),
+            changes: subject.changes,
+            drift: subject.drift,
             accepted: Accepted {
-                data_loss: of_stack(&moment.consent.data_loss, &stack.stack),
-                changes: of_stack(&moment.consent.changes, &stack.stack),
+                data_loss: of_stack(&moment.consent.data_loss, subject.stack),
+                changes: of_stack(&moment.consent.changes, subject.stack),
             },
-            risks: stack.ends.risks.clone(),
-            providers: stack.ends.providers.clone(),
+            risks: subject.ends.risks.clone(),
+            providers: subject.ends.providers.clone(),
             freeze: gate.open_windows(moment.now),
-            known_bad: stack.ends.known_bad.clone(),
+            known_bad: subject.ends.known_bad.clone(),
             approvals: moment.approvals.clone(),
+            broken_glass: moment.broken_glass.clone(),
             settings: Settings {
                 maximum_age_seconds: gate.maximum_age,
                 blast_radius: section.blast_radius,

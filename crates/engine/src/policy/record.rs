@@ -3,6 +3,8 @@
 use rollback_policy::{Evaluation, Verdict};
 use serde::{Deserialize, Serialize};
 
+use super::PolicyOverride;
+
 /// The bundle and its verdict, as the envelope holds them. Messages are left out: they may tell an age, and yesterday's
 /// approval must not fall for that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +13,9 @@ pub struct PolicyRecord {
     pub verdict: Verdict,
     /// `rule address`, of what was said, `overridden` behind it where it was.
     pub findings: Vec<String>,
+    /// Who overrode which of them, and why: another reason is another thing to approve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<PolicyOverride>,
 }
 
 impl PolicyRecord {
@@ -43,6 +48,7 @@ impl PolicyRecord {
             bundle_digest: evaluation.bundle_digest.clone(),
             verdict,
             findings,
+            overrides: Vec::new(),
         }
     }
 

@@ -128,7 +128,9 @@ impl From<DbInstance> for Instance {
                 publicly_accessible: found.publicly_accessible,
                 storage_type: found.storage_type,
                 iops: found.iops.filter(|iops| *iops > 0 && provisioned),
-                storage_throughput: found.storage_throughput.filter(|throughput| *throughput > 0 && provisioned),
+                storage_throughput: found
+                    .storage_throughput
+                    .filter(|throughput| *throughput > 0 && provisioned),
                 certificate_authority: found.ca_certificate_identifier,
                 minor_upgrades: found.auto_minor_version_upgrade,
                 copy_tags: found.copy_tags_to_snapshot,

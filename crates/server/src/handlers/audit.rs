@@ -1,9 +1,10 @@
 //! The audit log, for those who may read all of it.
 
 use axum::response::Response;
+use rollback_engine::audit::checkpoint::Checkpoint;
 use serde_json::{Value, json};
 
-use crate::call::{Call, ok};
+use crate::call::{Call, Page, ok};
 use crate::problem::{Problem, Result};
 
 pub fn entries(call: &Call) -> Result<Response> {
@@ -31,4 +32,44 @@ pub fn entries(call: &Call) -> Result<Response> {
 
 pub fn tip(call: &Call) -> Result<Response> {
     ok(&call.service.audit.find_tip()?)
+}
+
+fn number(call: &Call, name: &str) -> Result<Option<u64>> {
+    let odd = || Problem::bad_request(format!("{name} is a number of entries"));
+    let text = call.query(name)?;
+    text.map(|text| {
+        text.parse()
+            .ok()
+            .filter(|number| *number < 1_000_000_000_000)
+            .ok_or_else(odd)
+    })
+    .transpose()
+}
+
+fn describe(checkpoint: &Checkpoint) -> Value {
+    json!({ "origin": checkpoint.origin, "size": checkpoint.size, "root": hex::encode(checkpoint.root),
+        "at": checkpoint.at, "note": checkpoint.note })
+}
+
+/// Signed checkpoints, the newest first.
+pub fn checkpoints(call: &Call) -> Result<Response> {
+    let limit = call.limit()?;
+    let found = call.service.audit.checkpoints(number(call, "cursor")?, limit)?;
+    let next = found.last().filter(|_| found.len() == limit);
+    ok(&Page {
+        next_cursor: next.map(|last| last.size.to_string()),
+        items: found.iter().map(describe).collect(),
+    })
+}
+
+pub fn inclusion(call: &Call) -> Result<Response> {
+    let sequence = number(call, "sequence")?.ok_or_else(|| Problem::bad_request("name an entry: ?sequence=NUMBER"))?;
+    let proof = call.service.audit.inclusion(sequence, number(call, "size")?)?;
+    ok(&proof.ok_or_else(|| Problem::not_found("entry in a log of that size"))?)
+}
+
+pub fn consistency(call: &Call) -> Result<Response> {
+    let from = number(call, "from")?.ok_or_else(|| Problem::bad_request("name the older size: ?from=NUMBER"))?;
+    let proof = call.service.audit.consistency(from, number(call, "to")?)?;
+    ok(&proof.ok_or_else(|| Problem::not_found("log of these sizes"))?)
 }

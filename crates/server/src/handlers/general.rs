@@ -42,18 +42,11 @@ pub fn problem(call: &Call) -> Result<Response> {
 
 pub fn principal(call: &Call) -> Result<Response> {
     let who = call.who()?;
-    let permissions: Vec<&str> = [
-        (Permission::Read, "read"),
-        (Permission::ReadRawState, "read-raw-state"),
-        (Permission::ReadAudit, "read-audit"),
-        (Permission::WriteState, "write-state"),
-        (Permission::Operate, "operate"),
-        (Permission::Approve, "approve"),
-    ]
-    .into_iter()
-    .filter(|(permission, _)| who.role.allows(*permission))
-    .map(|(_, name)| name)
-    .collect();
+    let permissions: Vec<&str> = Permission::ALL
+        .into_iter()
+        .filter(|permission| who.allows(*permission))
+        .map(Permission::as_str)
+        .collect();
     ok(&json!({ "id": who.id, "name": who.name, "role": who.role,
         "stacks": if who.sees_all() { Value::Null } else { json!(who.stacks) }, "permissions": permissions,
         "project": call.service.project, "takes_checkouts": call.service.projects.is_some() || call.service.checkouts.is_some() }))

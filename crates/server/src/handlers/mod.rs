@@ -7,6 +7,8 @@ pub mod backend;
 pub mod checkout;
 pub mod events;
 pub mod general;
+pub mod metrics;
+pub mod overrides;
 pub mod records;
 pub mod releases;
 pub mod rollbacks;

@@ -112,18 +112,35 @@ pub fn sees_run(who: &Principal, run: &Run) -> bool {
 pub fn runs(call: &Call) -> Result<Response> {
     let who = call.who()?;
     let limit = call.limit()?;
-    let cursor = call.query("cursor")?;
-    let service = &call.service;
-    let runs = Runs::new(service.store.as_ref(), &service.project);
-    let mut items: Vec<Run> = runs
-        .all()?
-        .into_iter()
-        .map(|(run, _)| run)
-        .filter(|run| cursor.as_deref().is_none_or(|cursor| run.id.as_str() < cursor) && sees_run(who, run))
-        .collect();
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().map(|run| run.id.clone()).filter(|_| more);
+    let mut before = call.query("cursor")?;
+    if before
+        .as_deref()
+        .is_some_and(|text| uuid::Uuid::try_parse(text).is_err())
+    {
+        return Err(Problem::bad_request("cursor is the next_cursor of an earlier page"));
+    }
+    let runs = Runs::new(call.service.store.as_ref(), &call.service.project);
+    let mut items: Vec<Run> = Vec::new();
+    let next = loop {
+        let (page, more) = runs.page(before.as_deref(), limit)?;
+        let last = page.last().map(|run| run.id.clone());
+        for run in page {
+            before = Some(run.id.clone());
+            if sees_run(who, &run) {
+                items.push(run);
+            }
+            if items.len() == limit {
+                break;
+            }
+        }
+        if items.len() == limit {
+            // The page may have held more than fitted.
+            break before.clone().filter(|before| more || last.as_ref() != Some(before));
+        }
+        if !more {
+            break None;
+        }
+    };
     ok(&Page {
         items: items.iter().map(|run| json!(run)).collect(),
         next_cursor: next,

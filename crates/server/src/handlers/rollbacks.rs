@@ -1,26 +1,33 @@
 //! Rollbacks: asked for, looked at, given up, taken up again, undone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use jiff::Timestamp;
 use rollback_engine::again;
 use rollback_engine::context::Given;
+use rollback_engine::policy::PolicyOverride;
 use rollback_engine::run::{Consent, Runs, Status};
 use rollback_engine::target::Target;
+use rollback_engine::versions;
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::records::sees_run;
 use super::releases::chosen;
-use crate::access::Principal;
+use crate::access::{Permission, Principal};
 use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
 use crate::given::Values;
 use crate::problem::{self, Problem, Result};
 use crate::rollback::{Ended, IdempotencyKey, Known, Rollback, Rollbacks, Worker};
 use crate::worker::{self, Work};
+
+/// How long a thread may take to go once its attempt has ended.
+const LEAVING: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +47,7 @@ struct NewRollback {
     #[serde(default)]
     variables: BTreeMap<String, String>,
     nonce: Option<String>,
+    override_policy: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +61,8 @@ struct Undo {
     accept_data_loss: Vec<String>,
     #[serde(default)]
     accept_changes: Vec<String>,
+    #[serde(default)]
+    override_policy: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -128,12 +138,40 @@ pub fn create(call: &Call) -> Result<Response> {
         revision: new.revision,
         stacks: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
         targets: new.targets,
+        overrides: overrides(call, new.override_policy, new.reason.as_deref())?,
         reason: new.reason,
         dry_run: new.dry_run,
         consent: consent(new.accept_data_loss, new.accept_changes),
         ..asked_for(call.who()?)
     };
     begin(call, &rollback, given, key.as_ref())
+}
+
+/// Rules that whoever asks overrides at once: that takes a permission of its own.
+fn overrides(call: &Call, rules: Vec<String>, reason: Option<&str>) -> Result<Vec<PolicyOverride>> {
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let who = call.who()?;
+    if !who.allows(Permission::Override) {
+        return Err(Problem::new(
+            &problem::FORBIDDEN,
+            "overriding the policy takes the permission override",
+        )
+        .hint("somebody who has it POSTs to the rollback's overrides once the policy has denied it"));
+    }
+    let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+    let reason =
+        reason.ok_or_else(|| Problem::bad_request("overriding a policy needs a reason: say it in `reason`"))?;
+    let by = who.actor();
+    Ok(rules
+        .into_iter()
+        .map(|rule| PolicyOverride {
+            rule,
+            by: by.clone(),
+            reason: reason.to_owned(),
+        })
+        .collect())
 }
 
 /// A rollback that is asked for now, without what it is to do.
@@ -144,11 +182,14 @@ fn asked_for(who: &Principal) -> Rollback {
         id: Uuid::now_v7().to_string(),
         revision: String::new(),
         undo: None,
+        restore: None,
         stacks: Vec::new(),
         targets: Vec::new(),
         reason: None,
         dry_run: false,
         consent: Consent::default(),
+        overrides: Vec::new(),
+        four_eyes: false,
         requested_by: who.actor(),
         requested_by_id: who.id.clone(),
         created_at: Timestamp::now(),
@@ -192,6 +233,7 @@ pub fn undo(call: &Call) -> Result<Response> {
         revision: format!("before {}", run.id),
         undo: Some(run.id),
         stacks: run.selected,
+        overrides: overrides(call, new.override_policy, new.reason.as_deref())?,
         reason: new.reason,
         consent: consent(new.accept_data_loss, new.accept_changes),
         ..asked_for(who)
@@ -239,12 +281,52 @@ pub fn get(call: &Call) -> Result<Response> {
 
 pub fn plan(call: &Call) -> Result<Response> {
     let known = find(call)?;
-    let plan = Rollbacks::new(&call.service).plan(&known.rollback)?;
-    ok(&plan.ok_or_else(|| Problem::new(&problem::CONFLICT, "there is no plan yet"))?)
+    ok(&shown(call, &known)?)
 }
 
-fn idle(call: &Call, known: &Known) -> Result<()> {
-    if call.service.workers.is_at(&known.rollback.id) {
+/// The plan as it was last shown.
+pub fn shown(call: &Call, known: &Known) -> Result<Value> {
+    let plan = Rollbacks::new(&call.service).plan(&known.rollback)?;
+    plan.ok_or_else(|| Problem::new(&problem::CONFLICT, "there is no plan yet"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRestore {
+    version: String,
+    reason: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    accept_changes: Vec<String>,
+    #[serde(default)]
+    override_policy: Vec<String>,
+}
+
+/// A kept state becomes the current one, through the same guards as a rollback.
+pub fn restore(call: &Call) -> Result<Response> {
+    let new: NewRestore = call.json()?;
+    let key = key_of(call)?;
+    let stack = call.path("stack").to_owned();
+    let context = chosen(call, &[stack], "POST /v1/stacks/…/restores")?;
+    let version = versions::find(&context, versions::the_stack(&context)?, &new.version)?;
+    let rollback = Rollback {
+        revision: version.release.to_string(),
+        restore: Some(version.release.to_string()),
+        stacks: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
+        overrides: overrides(call, new.override_policy, new.reason.as_deref())?,
+        reason: new.reason,
+        dry_run: new.dry_run,
+        consent: consent(Vec::new(), new.accept_changes),
+        ..asked_for(call.who()?)
+    };
+    begin(call, &rollback, Given::default(), key.as_ref())
+}
+
+pub fn idle(call: &Call, known: &Known) -> Result<()> {
+    let ended = known.rollback.ended.is_some();
+    let patience = if ended { LEAVING } else { Duration::ZERO };
+    if !call.service.workers.wait_for(&known.rollback.id, patience) {
         return Err(Problem::new(&problem::CONFLICT, "it is being worked on right now")
             .hint("wait until it awaits approval or has stopped"));
     }
@@ -274,6 +356,7 @@ pub fn cancel(call: &Call) -> Result<Response> {
             status: "cancelled".to_owned(),
             message: Some(format!("given up by {actor}")),
             hints: Vec::new(),
+            denials: Vec::new(),
         });
     })?;
     let known = rollbacks.get(id)?.ok_or_else(|| Problem::not_found("rollback"))?;
@@ -286,10 +369,15 @@ pub fn resume(call: &Call) -> Result<Response> {
     let known = find(call)?;
     idle(call, &known)?;
     call.service.held.keep(&known.rollback.id, given);
+    go_on(call, &known)?;
+    accepted(call, &find(call)?)
+}
+
+/// Has it worked on again.
+pub fn go_on(call: &Call, known: &Known) -> Result<()> {
     let work = match known.run {
         Some(_) => Work::Resume,
         None => Work::Start,
     };
-    worker::begin(&call.service, &known.rollback.id, work, &call.who()?.actor())?;
-    accepted(call, &find(call)?)
+    worker::begin(&call.service, &known.rollback.id, work, &call.who()?.actor())
 }

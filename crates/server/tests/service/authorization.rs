@@ -1,7 +1,8 @@
 //! W1: every route × every kind of principal × two tenants. A route without a row fails.
 
-use rollback_server::access::Role;
+use rollback_engine::audit::Record;
 use rollback_server::access::Role::{Admin, Approver, Auditor, Operator, Viewer};
+use rollback_server::access::{Permission, Role};
 use rollback_server::routes::ROUTES;
 use rollback_server::tokens::Tokens;
 
@@ -13,6 +14,9 @@ const WRITE: &[Role] = &[Operator, Admin];
 const OPERATE: &[Role] = &[Operator, Admin];
 const APPROVE: &[Role] = &[Approver, Admin];
 const AUDIT: &[Role] = &[Auditor, Admin];
+const OVERRIDE: &[Role] = &[Admin];
+/// It takes a grant: see `what_no_role_allows_is_granted_by_name`.
+const NOBODY: &[Role] = &[];
 
 /// What a principal of another tenant, whose role would suffice, gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +56,19 @@ fn expected(method: &str, path: &str) -> Option<(Option<&'static [Role]>, Other)
         ("GET", "/v1/rollbacks/{rollback}")
         | ("GET", "/v1/rollbacks/{rollback}/plan")
         | ("GET", "/v1/rollbacks/{rollback}/events")
-        | ("GET", "/v1/rollbacks/{rollback}/approvals") => (Some(ALL), Hidden),
+        | ("GET", "/v1/rollbacks/{rollback}/approvals")
+        | ("GET", "/v1/rollbacks/{rollback}/overrides")
+        | ("GET", "/v1/rollbacks/{rollback}/evaluations") => (Some(ALL), Hidden),
         ("POST", "/v1/releases") => (Some(OPERATE), Hidden),
         ("POST", "/v1/rollbacks") => (Some(OPERATE), Hidden),
+        ("POST", "/v1/stacks/{stack}/restores") => (Some(OPERATE), Hidden),
+        ("POST", "/v1/rollbacks/{rollback}/overrides") => (Some(OVERRIDE), Hidden),
+        ("POST", "/v1/rollbacks/{rollback}/break-glass") => (Some(NOBODY), Hidden),
         ("POST", "/v1/rollbacks/{rollback}/approvals") => (Some(APPROVE), Hidden),
         ("POST", "/v1/rollbacks/{rollback}/cancel" | "/v1/rollbacks/{rollback}/resume")
         | ("POST", "/v1/rollbacks/{rollback}/undo") => (Some(OPERATE), Hidden),
-        ("GET", "/v1/audit/entries" | "/v1/audit/tip") => (Some(AUDIT), Forbidden),
+        ("GET", "/v1/audit/checkpoints" | "/v1/audit/proofs/inclusion" | "/v1/audit/proofs/consistency")
+        | ("GET", "/v1/audit/entries" | "/v1/audit/tip" | "/v1/metrics") => (Some(AUDIT), Forbidden),
         _ => return None,
     })
 }
@@ -77,6 +87,8 @@ fn case() -> Case {
         run: String::new(),
         world,
     };
+    // Something to prove.
+    case.world.service.audit.append(&Record::default()).unwrap();
     for stack in ["a", "b"] {
         let release = case.world.release(&[stack]);
         let run = uuid::Uuid::now_v7().to_string();
@@ -106,6 +118,11 @@ impl Case {
         if route.ends_with("/diff") || route == "/v1/eligibility" {
             path.push_str(&format!("?to={}", self.release));
         }
+        match route {
+            "/v1/audit/proofs/inclusion" => path.push_str("?sequence=1"),
+            "/v1/audit/proofs/consistency" => path.push_str("?from=1"),
+            _ => {}
+        }
         if route == "/v1/eligibility" {
             path.push_str("&stack=a");
         }
@@ -118,6 +135,9 @@ impl Case {
             ("LOCK" | "UNLOCK", _) => lock_info("0c5ee9d5").into_bytes(),
             ("POST", "/v1/rollbacks") => br#"{"revision":"main","stacks":["a"]}"#.to_vec(),
             ("POST", "/v1/releases") => br#"{"stacks":["a"]}"#.to_vec(),
+            ("POST", path) if path.ends_with("/overrides") => br#"{"rules":["x"],"reason":"y"}"#.to_vec(),
+            ("POST", path) if path.ends_with("/break-glass") => br#"{"digest":"x","reason":"y"}"#.to_vec(),
+            ("POST", path) if path.ends_with("/restores") => br#"{"version":"x"}"#.to_vec(),
             ("POST", path) if path.ends_with("/approvals") => br#"{"digest":"x"}"#.to_vec(),
             ("POST", _) => b"{}".to_vec(),
             _ => Vec::new(),
@@ -128,7 +148,7 @@ impl Case {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_asks_every_principal() {
     let mut tried = 0;
-    for route in ROUTES {
+    for route in ROUTES.iter() {
         let (method, path) = (route.method, route.path);
         let (roles, other) = expected(method, path)
             .unwrap_or_else(|| panic!("{method} {path} has no row in the table of who may call it: add one"));
@@ -159,7 +179,9 @@ async fn every_route_asks_every_principal() {
                 match (may, sees, other) {
                     (_, false, Hidden) if path.contains("{stack}") => assert_eq!(answer.status, 404, "{what}"),
                     (_, false, Forbidden) | (false, _, _) => assert_eq!(answer.status, 403, "{what}"),
-                    (true, true, Forbidden) if path.starts_with("/v1/audit") && !tenant.is_empty() => {
+                    (true, true, Forbidden)
+                        if (path.starts_with("/v1/audit") || path == "/v1/metrics") && !tenant.is_empty() =>
+                    {
                         assert_eq!(answer.status, 403, "{what}");
                     }
                     (true, false, Hidden) => assert_eq!(answer.status, 404, "{what}"),
@@ -201,7 +223,7 @@ async fn no_token_opens_nothing_anywhere() {
         Some(changed.as_str()),
     ];
     for token in bad {
-        for route in ROUTES {
+        for route in ROUTES.iter() {
             let answer = case
                 .world
                 .call(
@@ -234,4 +256,38 @@ async fn no_token_opens_nothing_anywhere() {
         (answer.status, answer.json()["code"].as_str()),
         (404, Some("not-found"))
     );
+}
+
+#[tokio::test]
+async fn what_no_role_allows_is_granted_by_name() {
+    let case = case();
+    let (overrides, glass) = (
+        case.path("/v1/rollbacks/{rollback}/overrides"),
+        case.path("/v1/rollbacks/{rollback}/break-glass"),
+    );
+    let body = |path: &str| match path.ends_with("overrides") {
+        true => r#"{"rules":["rollback.exposure.deny"],"reason":"it burns"}"#,
+        false => r#"{"digest":"0","reason":"it burns"}"#,
+    };
+    for role in ALL {
+        for (grants, opens) in [
+            (vec![], [*role == Admin, false]),
+            (vec![Permission::Override], [true, false]),
+            (vec![Permission::BreakGlass], [*role == Admin, true]),
+        ] {
+            let token = case.world.token_with(*role, &grants, &["a"]);
+            let stranger = case.world.token_with(*role, &grants, &["b"]);
+            for (path, opens) in [&overrides, &glass].into_iter().zip(opens) {
+                let answer = case.world.call("POST", path, Some(&token), body(path)).await;
+                let expected = if opens { 409 } else { 403 };
+                assert_eq!(answer.status, expected, "{role:?} with {grants:?}: {path}");
+                let answer = case.world.call("POST", path, Some(&stranger), body(path)).await;
+                assert_eq!(
+                    answer.status,
+                    if opens { 404 } else { 403 },
+                    "{role:?} with {grants:?} of another tenant"
+                );
+            }
+        }
+    }
 }

@@ -5,5 +5,6 @@ mod authorization;
 mod backend;
 mod basics;
 mod connections;
+mod metrics;
 mod secrets;
 mod support;

@@ -12,7 +12,7 @@ use rollback_release::{
     BlobId, Created, MemoryStore, Operation, Release, Replaced, StackRecord, StateRecord, States, Store, StoreError,
     StoredBlob, Transacted, Version, Writer, all_keys, keys,
 };
-use rollback_server::access::Role;
+use rollback_server::access::{Permission, Role};
 use rollback_server::app::router;
 use rollback_server::service::Service;
 use rollback_server::tokens::{NewToken, Tokens};
@@ -158,7 +158,12 @@ impl World {
     }
 
     pub fn token(&self, role: Role, stacks: &[&str]) -> String {
+        self.token_with(role, &[], stacks)
+    }
+
+    pub fn token_with(&self, role: Role, grants: &[Permission], stacks: &[&str]) -> String {
         let new = NewToken {
+            grants: grants.to_vec(),
             name: format!("{}-{}", role.as_str(), stacks.join("-")),
             role,
             stacks: stacks.iter().map(|stack| (*stack).to_owned()).collect(),
