@@ -8,3 +8,4 @@ mod connections;
 mod metrics;
 mod secrets;
 mod support;
+mod transitions;

@@ -229,6 +229,37 @@ impl World {
         self.put(&keys::rollback(PROJECT, id), &rollback);
     }
 
+    /// A rollback whose last attempt ended so, and what the policy denied of it, if anything: the rule and its level.
+    pub fn keep_attempt(&self, id: &str, stack: &str, status: &str, denied: Option<(&str, &str)>) {
+        let denials: Vec<Value> = (denied.iter())
+            .map(|(rule, level)| {
+                json!({ "stack": stack, "rule": rule, "level": level, "message": "no", "address": null })
+            })
+            .collect();
+        let run = json!({
+            "format": 1, "id": id, "kind": "to", "revision": "v1", "commit": "0123456789012345678901234567890123456789",
+            "selected": [stack], "stacks": [], "reason": null, "actor": "ann (x)", "created_at": "2026-11-24T00:00:00Z",
+            "ended_at": null, "status": status, "backup": null, "result": null,
+        });
+        self.put(&keys::run_record(PROJECT, id), &run);
+        let rollback = json!({
+            "format": 1, "id": id, "revision": "v1", "undo": null, "stacks": [stack], "targets": [], "reason": null,
+            "dry_run": false, "consent": {}, "requested_by": "ann (x)", "requested_by_id": "x",
+            "created_at": "2026-11-24T00:00:00Z", "worker": { "host": "elsewhere", "process": { "pid": 1, "start_time": "0" } },
+            "plan": null,
+            "ended": { "at": "2026-11-24T00:01:00Z", "status": status, "message": null, "hints": [], "denials": denials },
+        });
+        self.put(&keys::rollback(PROJECT, id), &rollback);
+    }
+
+    /// Takes a rollback and its run away again.
+    pub fn forget(&self, id: &str) {
+        for key in [keys::run_record(PROJECT, id), keys::rollback(PROJECT, id)] {
+            let (_, version) = self.store.inner.get(&key).unwrap().unwrap();
+            let _ = self.store.inner.remove(&key, &version).unwrap();
+        }
+    }
+
     fn put(&self, key: &str, value: &Value) {
         let created = self.store.create(key, value.to_string().as_bytes()).unwrap();
         assert!(matches!(created, Created::Yes(_)));
