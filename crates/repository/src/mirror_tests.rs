@@ -40,7 +40,10 @@ fn what_is_lacking_travels_and_a_working_folder_comes_of_it() {
     assert_eq!(made.root_commit().unwrap(), source.root_commit().unwrap());
     assert_eq!(std::fs::read_to_string(work.join("a/main.tf")).unwrap(), "two");
     assert_eq!(made.is_dirty::<&str>(&[]).unwrap(), Vec::<String>::new());
-    assert!(!work.join(".git/hooks").exists());
+    let hooks: Vec<_> = std::fs::read_dir(work.join(".git/hooks"))
+        .map(|entries| entries.flatten().map(|entry| entry.file_name()).collect())
+        .unwrap_or_default();
+    assert!(hooks.iter().all(|name| name == "README.sample"), "{hooks:?}");
 
     sandbox.write("a/main.tf", "three");
     let third = sandbox.commit("three");
@@ -115,7 +118,6 @@ fn what_is_not_what_it_says_is_not_taken_in() {
 
 #[test]
 fn hostile_trees_write_nothing_outside_and_no_links() {
-    let sandbox = Sandbox::new();
     let folder = tempfile::tempdir().unwrap();
     let mirror = Mirror::open(&folder.path().join("mirror.git")).unwrap();
     let git = &mirror.repository.git;
@@ -123,23 +125,30 @@ fn hostile_trees_write_nothing_outside_and_no_links() {
     let evil = odb.write(ObjectType::Blob, b"evil").unwrap();
     let target = odb.write(ObjectType::Blob, b"/etc").unwrap();
     let mut tree = Vec::new();
-    for (mode, name, oid) in [
-        ("100644", "../outside", evil),
-        ("100644", ".git", evil),
-        ("120000", "link", target),
-        ("100644", "main.tf", evil),
-    ] {
-        tree.extend_from_slice(format!("{mode} {name}\0").as_bytes());
-        tree.extend_from_slice(oid.as_bytes());
-    }
-    let tree = odb.write(ObjectType::Tree, &tree).unwrap();
-    let commit = format!("tree {tree}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n");
-    let commit: CommitId = odb.write(ObjectType::Commit, commit.as_bytes()).unwrap().into();
-    mirror.accept(&[commit.clone()]).unwrap();
+    let mut committed = |entries: &[(&str, &str, Oid)]| -> CommitId {
+        tree.clear();
+        for (mode, name, oid) in entries {
+            tree.extend_from_slice(format!("{mode} {name}\0").as_bytes());
+            tree.extend_from_slice(oid.as_bytes());
+        }
+        let tree = odb.write(ObjectType::Tree, &tree).unwrap();
+        let commit = format!("tree {tree}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n");
+        odb.write(ObjectType::Commit, commit.as_bytes()).unwrap().into()
+    };
+    let link = committed(&[("120000", "link", target), ("100644", "main.tf", evil)]);
+    mirror.accept(&[link.clone()]).unwrap();
     let work = folder.path().join("work");
-    mirror.check_out(&work, &commit, None, &[]).unwrap();
+    mirror.check_out(&work, &link, None, &[]).unwrap();
     assert!(work.join("main.tf").is_file() && work.join(".git").is_dir());
     assert!(!work.join("link").exists() && !work.join("link").is_symlink());
-    assert!(!folder.path().join("outside").exists());
-    drop(sandbox);
+    for (number, name) in ["../outside", ".git", "a/../../outside"].into_iter().enumerate() {
+        let commit = committed(&[("100644", name, evil)]);
+        mirror.accept(&[commit.clone()]).unwrap();
+        let work = folder.path().join(format!("hostile-{number}"));
+        assert!(mirror.check_out(&work, &commit, None, &[]).is_err(), "{name}");
+        assert!(
+            work.join(".git").is_dir() && !folder.path().join("outside").exists(),
+            "{name}"
+        );
+    }
 }

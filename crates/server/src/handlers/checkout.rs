@@ -33,6 +33,7 @@ pub fn get(call: &Call) -> Result<Response> {
 }
 
 pub fn put(call: &Call) -> Result<Response> {
+    let checkouts = checkouts(call)?;
     let kind = call.header("content-type").unwrap_or_default();
     if !kind.eq_ignore_ascii_case("application/zstd") {
         return Err(Problem::new(
@@ -42,7 +43,7 @@ pub fn put(call: &Call) -> Result<Response> {
     }
     let actor = call.who()?.actor();
     let mut names = Vec::new();
-    let checkout = checkouts(call)?.bring(&call.body, &actor, |folder| {
+    let checkout = checkouts.bring(&call.body, &actor, |folder| {
         let context = call.service.context_in(
             folder,
             &Asked {
