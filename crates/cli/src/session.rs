@@ -152,7 +152,10 @@ pub fn checks(located: &Located) -> Result<Vec<NamedCheck>> {
 /// Who is told of runs, and in which words.
 fn notices(located: &Located) -> Result<Notices> {
     let folder = located.root.join(&located.settings_dir);
-    let channels = rollback_runbook::notify::channels(&located.settings.notifications, &folder, |_| None)?;
+    let account = Account::default();
+    let channels = rollback_runbook::notify::channels(&located.settings.notifications, &folder, |table| {
+        rollback_runtime_aws::channel(table, &account)
+    })?;
     Ok(Notices {
         channels: Arc::new(channels),
         template: template(located, located.settings.incident.message_template.as_deref())?,

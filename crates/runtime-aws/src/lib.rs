@@ -10,7 +10,7 @@
 //! | `appconfig` | the deployed version of a configuration profile |
 //! | `rds-restore`, `rds-pitr` | a database from a snapshot or a moment, in a new instance that the application then uses |
 //!
-//! And there are the checks `logs` and `metrics`, and a [`Topic`] of SNS for messages.
+//! And there are the checks `logs` and `metrics`, and `sns`, which tells people.
 //!
 //! A step is made from its table of infra-rollback.toml without asking AWS anything: credentials are looked up with the
 //! first look. Every table may say `region`, `profile`, `role_arn`, `external_id` and `endpoint`.
@@ -41,8 +41,8 @@ pub use rds::{Snapshot, database_target, snapshots};
 use rollback_config::project::StepTable;
 use rollback_runbook::Made;
 use rollback_runbook::check::Check;
+use rollback_runbook::notify::Channel;
 use rollback_runbook::step::Step;
-pub use topic::Topic;
 
 /// A step as its table says; `None` for a kind that is not of this crate.
 pub fn step(table: &StepTable, account: &Account) -> Option<Made<dyn Step>> {
@@ -65,4 +65,9 @@ pub fn check(table: &StepTable, account: &Account) -> Option<Made<dyn Check>> {
         "metrics" => metrics::metrics(table, account),
         _ => return None,
     })
+}
+
+/// A channel to people as its `[[notify]]` table says; `None` for a kind that is not of this crate.
+pub fn channel(table: &StepTable, account: &Account) -> Option<Made<dyn Channel>> {
+    (table.kind == "sns").then(|| topic::topic(table, account))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use aws_smithy_cbor::Encoder;
 use jiff::{SignedDuration, Timestamp};
-use rollback_runtime_aws::Topic;
+use rollback_runbook::notify::{Message, Phase};
 
 use crate::bench::{Bench, check_table, said, unique};
 use crate::faults::{At, Fault};
@@ -240,8 +240,27 @@ fn a_message_reaches_a_topic() {
     let Some(bench) = Bench::new() else { return };
     let sns = aws_sdk_sns::Client::new(&bench.config);
     let made = bench.wait(sns.create_topic().name(unique("incidents")).send()).unwrap();
-    let topic = Topic::new(&bench.account, made.topic_arn.unwrap());
-    topic.publish("[INCIDENT] Rückgang\nnow", &"ä".repeat(200_000)).unwrap();
+    let channel = |arn: &str| {
+        let text = format!("[[notify]]\nkind = \"sns\"\ntopic = \"{arn}\"");
+        let table = rollback_config::project::parse(&text, "infra-rollback.toml")
+            .unwrap()
+            .notifications
+            .remove(0);
+        rollback_runtime_aws::channel(&table, &bench.account)
+            .unwrap()
+            .unwrap()
+            .1
+    };
+    let message = |text: &str| Message {
+        id: "run-1/start".to_owned(),
+        phase: Phase::Start,
+        subject: "[INCIDENT] Rückgang\nnow".to_owned(),
+        text: text.to_owned(),
+        document: serde_json::Value::Null,
+        invitation: None,
+    };
+    let topic = channel(&made.topic_arn.unwrap());
+    topic.send(&message(&"ä".repeat(200_000))).unwrap();
     bench.faults.plan(
         At::Operation {
             name: "Publish",
@@ -249,10 +268,9 @@ fn a_message_reaches_a_topic() {
         },
         Fault::Throttled,
     );
-    topic.publish("subject", "message").unwrap();
+    topic.send(&message("text")).unwrap();
     assert_eq!(bench.faults.rest().len(), 3);
-    let error = Topic::new(&bench.account, "arn:aws:sns:us-east-1:123456789012:nobody")
-        .publish("a", "b")
-        .unwrap_err();
+    let nobody = channel("arn:aws:sns:us-east-1:123456789012:nobody");
+    let error = nobody.send(&message("text")).unwrap_err();
     assert!(error.untouched && said(&error).contains("nobody"), "{}", said(&error));
 }
