@@ -26,9 +26,7 @@ fn an_image_goes_back_and_the_variables_of_today_stay() {
     assert_eq!(container.image.as_deref(), Some(world.image("one").as_str()));
     assert_eq!(container.environment.unwrap()[0].value.as_deref(), Some("hunter2-two"));
     assert_eq!(step.go(&there, &now, &Silent).unwrap()["digest"], now["digest"]);
-    let images = rollback_runtime_aws::images(&step_table(&table), &bench.account)
-        .unwrap()
-        .unwrap();
+    let images = rollback_runtime_aws::images(&step_table(&table), &bench.account).unwrap();
     assert_eq!(images.len(), 2);
     assert!(
         images
