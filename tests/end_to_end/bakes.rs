@@ -113,7 +113,7 @@ fn nothing_goes_back_by_itself_where_that_is_not_wanted_or_it_flaps() {
             .exits(0);
         let count = AtomicUsize::new(0);
         service.answers_as(move || {
-            if count.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
                 500
             } else {
                 200

@@ -91,7 +91,7 @@ pub fn channels(
             "smtp" => smtp::of_table(&own),
             "command" => command::of_table(&own, root),
             kind => other(&own).unwrap_or_else(|| {
-                let nearest = nearest(kind, NOTIFY_KINDS.iter().copied());
+                let nearest = nearest(kind, NOTIFY_KINDS.iter().copied().filter(|known| *known != kind));
                 Err(
                     error(table, format!("nothing of the kind `{kind}` can be told")).hint(match nearest {
                         Some(nearest) => format!("did you mean `{nearest}`?"),
