@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use rollback_engine::document::{self, describe_release};
+use rollback_engine::drill;
 use rollback_engine::error::EngineError;
 use rollback_engine::planning;
 use rollback_engine::reconcile::Guard;
@@ -47,7 +48,9 @@ pub fn list(call: &Call) -> Result<Response> {
         let (page, last) = call.service.catalogue().page(before.as_ref(), limit)?;
         for release in page.items {
             before = Some(release.id.clone());
-            items.extend(seen(who, release).map(|release| with_mark(&release, marks.get(&release.id))));
+            if let Some(release) = seen(who, release) {
+                items.push(with_mark(call, &release, marks.get(&release.id))?);
+            }
             if items.len() == limit {
                 break;
             }
@@ -74,17 +77,20 @@ fn find(call: &Call, text: &str) -> Result<Release> {
     seen(call.who()?, release).ok_or_else(|| Problem::not_found("release"))
 }
 
-/// The release with what was said about it.
-fn with_mark(release: &Release, mark: Option<&Mark>) -> Value {
+/// The release with what was said about it, and with the last rehearsal of the way back to it.
+fn with_mark(call: &Call, release: &Release, mark: Option<&Mark>) -> Result<Value> {
+    let service = &call.service;
+    let last = drill::last(service.store.as_ref(), &service.project, release.id.as_str())?;
     let mut value = describe_release(release);
     value["mark"] = json!(mark);
-    value
+    value["drill"] = json!(last.map(|last| json!({ "reach": last.reach, "at": last.at, "by": last.by })));
+    Ok(value)
 }
 
 pub fn get(call: &Call) -> Result<Response> {
     let release = find(call, call.path("release"))?;
     let mark = call.service.catalogue().marks()?.remove(&release.id);
-    ok_tagged(call, &with_mark(&release, mark.as_ref()))
+    ok_tagged(call, &with_mark(call, &release, mark.as_ref())?)
 }
 
 #[derive(Deserialize)]
