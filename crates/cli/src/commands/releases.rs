@@ -84,7 +84,7 @@ pub fn show(global: &Global, release: &str, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let release = super::diff::find(&context, release)?;
     let mark = context.catalogue().marks()?.remove(&release.id);
-    let document = with_mark(describe_release(&release), mark.as_ref());
+    let document = with_drill(&context, with_mark(describe_release(&release), mark.as_ref()))?;
     print_one(output, &document);
     output.document(&document);
     Ok(())
