@@ -101,6 +101,11 @@ pub(super) fn decisions(run: &Run, journal: &[Entry]) -> Vec<Decision> {
                 by,
                 reason,
             } => decision(by, format!("{stack}: the rule {rule} is overridden"), reason),
+            Event::GlassBroken { by, reason, .. } => decision(
+                by,
+                "the glass is broken: the approvals are not waited for".to_owned(),
+                reason,
+            ),
             Event::ChecksSkipped { by, reason } => decision(by, "the checks are not asked".to_owned(), reason),
             Event::HolderDeclaredDead { by, reason } => {
                 decision(by, "the former process is declared dead".to_owned(), reason)
