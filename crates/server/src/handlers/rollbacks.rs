@@ -47,6 +47,7 @@ struct NewRollback {
     #[serde(default)]
     variables: BTreeMap<String, String>,
     nonce: Option<String>,
+    #[serde(default)]
     override_policy: Vec<String>,
 }
 
