@@ -99,6 +99,8 @@ pub enum Command {
     /// Make releases of the states that were kept before: versions of an object in S3, a file in Git
     #[command(subcommand)]
     Import(ImportCommand),
+    /// What runs beside Terraform and goes back with it: where each [[step]] is, what it can go to
+    Steps(StepsArguments),
     /// Ask the checks of infra-rollback.toml whether all is well; 3 where it is not
     Verify(VerifyArguments),
     /// Rehearse the way back to a release, without effects: reachable, at a price, or not (3)
@@ -319,6 +321,8 @@ pub struct PlanArguments {
     #[command(flatten)]
     pub steps: StepArguments,
     #[command(flatten)]
+    pub databases: DatabaseArguments,
+    #[command(flatten)]
     pub variables: VariableArguments,
 }
 
@@ -328,6 +332,21 @@ pub struct StepArguments {
     /// Leave this [[step]] as it is; may be given several times
     #[arg(long = "skip-step", value_name = "NAME")]
     pub skip_step: Vec<String>,
+}
+
+/// Which databases are restored; a release alone never makes one go back.
+#[derive(Debug, Default, Args)]
+pub struct DatabaseArguments {
+    /// Restore the database of this [[step]]: from a snapshot (default: the newest one) or to a moment, into a new instance
+    #[arg(long = "restore-database", value_name = "NAME[=SNAPSHOT|TIME]")]
+    pub restore_database: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StepsArguments {
+    /// What this [[step]] can go to: the images of a repository, the snapshots of a database
+    #[arg(value_name = "NAME")]
+    pub step: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -353,6 +372,8 @@ pub struct ToArguments {
     pub skipping: SkipArguments,
     #[command(flatten)]
     pub steps: StepArguments,
+    #[command(flatten)]
+    pub databases: DatabaseArguments,
     #[command(flatten)]
     pub waiting: WaitArguments,
     #[command(flatten)]

@@ -122,6 +122,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
             ImportCommand::S3Versions(own) => commands::import::s3_versions(global, own, output).map(done),
             ImportCommand::Git(own) => commands::import::git(global, own, output).map(done),
         },
+        Command::Steps(own) => commands::steps::run(global, own, output).map(done),
         Command::Verify(own) => commands::verify::run(global, own, output),
         Command::Drill(own) => commands::drill::run(global, own, output),
         Command::Bake(own) => commands::bake::run(global, own, output),

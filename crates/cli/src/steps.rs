@@ -7,9 +7,10 @@ use rollback_engine::context::{Context, Stack};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::steps::check_order;
 use rollback_runbook::Part;
-use rollback_runtime_aws::Account;
+use rollback_runtime_aws::{Account, database_target};
+use uuid::Uuid;
 
-use crate::arguments::StepArguments;
+use crate::arguments::{DatabaseArguments, StepArguments};
 
 /// Every configured step. `folder` is that of infra-rollback.toml.
 ///
@@ -76,4 +77,44 @@ pub fn choose(context: &mut Context, arguments: &StepArguments, some_stacks: boo
     }
     context.parts.retain(|part| !arguments.skip_step.contains(&part.name));
     Ok(())
+}
+
+/// Has databases restored: gives the run's id, by which this restore is told from every other one. None where no database
+/// is to be restored.
+///
+/// # Errors
+/// There is no database of that name, no such snapshot, or no such moment.
+pub fn restore_databases(context: &mut Context, arguments: &DatabaseArguments) -> Result<Option<String>> {
+    let id = Uuid::now_v7().to_string();
+    for text in &arguments.restore_database {
+        let (name, asked) = match text.split_once('=') {
+            Some((name, asked)) => (name, Some(asked)),
+            None => (text.as_str(), None),
+        };
+        let is_database = |kind: &str| kind.starts_with("rds-");
+        let part = context
+            .parts
+            .iter_mut()
+            .find(|part| part.name == name && is_database(&part.kind));
+        let table = context
+            .settings
+            .steps
+            .iter()
+            .find(|table| table.name.as_deref().unwrap_or(&table.kind) == name);
+        let (Some(part), Some(table)) = (part, table) else {
+            return Err(
+                EngineError::usage(format!("there is no step {name} that restores a database"))
+                    .hint("a [[step]] of kind rds-restore or rds-pitr says which database, and who uses it"),
+            );
+        };
+        let target = database_target(table, &Account::default(), asked, &id).map_err(|error| {
+            let made = EngineError::failed(format!("step {name}: {}", error.message));
+            match error.hint {
+                Some(hint) => made.hint(hint),
+                None => made,
+            }
+        })?;
+        part.asked = Some(target);
+    }
+    Ok((!arguments.restore_database.is_empty()).then_some(id))
 }

@@ -287,6 +287,12 @@ impl Drive<'_> {
                 && !self.run.consent.skipped_steps.contains(name)
                 && !self.journal.step_done(name)
         });
+        // A run that was approved goes where it was approved to go, whatever has been asked for since.
+        for one in &mut wanted {
+            if let Some(approved) = self.journal.approved_step(&one.part.name) {
+                one.target = Ok(approved.target()?);
+            }
+        }
         let planned = beside_steps(&wanted, || {
             prepare_all(
                 self.context,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::settings::Common;
-use crate::step::Step;
+use crate::step::{Binding, Step};
 
 /// Where Terraform stands in the usual order: what users feel comes first, and what takes long comes last.
 pub const TERRAFORM: u8 = 3;
@@ -15,6 +15,8 @@ pub struct Part {
     pub kind: String,
     pub after: Option<Vec<String>>,
     pub step: Arc<dyn Step>,
+    /// Where a person wants it to go, instead of to where the release had it: a database to a snapshot.
+    pub asked: Option<Binding>,
 }
 
 impl Part {
@@ -24,6 +26,7 @@ impl Part {
             kind: kind.to_owned(),
             after: common.after,
             step: Arc::from(step),
+            asked: None,
         }
     }
 

@@ -19,6 +19,7 @@ pub mod runs;
 pub mod serve;
 pub mod snapshot;
 pub mod state;
+pub mod steps;
 pub mod store;
 pub mod to;
 pub mod tokens;

@@ -39,6 +39,7 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
         !global.stacks.is_empty(),
         !arguments.targets.is_empty(),
     )?;
+    steps::restore_databases(&mut context, &arguments.databases)?;
     let target = Target::resolve(&context, revision)?;
     let planned = planning::plan(&context, &target, &arguments.targets, arguments.offline)?;
     drop(context);

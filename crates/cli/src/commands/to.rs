@@ -153,6 +153,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
         !global.stacks.is_empty(),
         !arguments.targets.is_empty(),
     )?;
+    let id = steps::restore_databases(&mut context, &arguments.databases)?;
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
@@ -160,7 +161,7 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
         targets: arguments.targets.clone(),
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
-        id: None,
+        id,
     };
     let outcome =
         drive::to(&context, &arguments.revision, &options, &person).map_err(|error| person.with_plan(error))?;

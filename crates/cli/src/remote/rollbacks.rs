@@ -28,7 +28,10 @@ const MOST_ROUNDS: usize = 20;
 /// `plan`: a dry run, which the service plans as it would plan `to`; `--offline` asks only for the inverse plan.
 pub fn plan(connection: &Connection, global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
     let revision = arguments.revision.as_deref().unwrap_or_default();
-    refuse(&[("--skip-step", !arguments.steps.skip_step.is_empty())])?;
+    refuse(&[
+        ("--skip-step", !arguments.steps.skip_step.is_empty()),
+        ("--restore-database", !arguments.databases.restore_database.is_empty()),
+    ])?;
     connection.bring(Some(revision))?;
     let revision = &connection.revision(revision)?;
     let plan = if arguments.offline {

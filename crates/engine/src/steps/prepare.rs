@@ -66,6 +66,13 @@ impl PreparedStep {
 pub(crate) fn wanted(context: &Context, target: &Target) -> Result<Vec<Wanted>> {
     let mut all = Vec::new();
     for part in &context.parts {
+        if let Some(asked) = &part.asked {
+            all.push(Wanted {
+                part: part.clone(),
+                target: Ok(asked.clone()),
+            });
+            continue;
+        }
         let mut found = Err("no release of the target knows where it was".to_owned());
         for release in target.releases() {
             let Some(kept) = Runtime::of(release)?.steps.remove(&part.name) else {
