@@ -301,16 +301,16 @@ fn story(mut world: World) -> Option<Story> {
     let application = Application::start();
     let account = Account { emulator };
     let settings = settings(&application, &database, &client);
-    let files = |retention: &str| {
+    let files = |version: &str| {
         vec![
             ("infra-rollback.toml".to_owned(), settings.clone()),
-            ("main.tf".to_owned(), INFRASTRUCTURE.replace("RETENTION", retention)),
+            ("main.tf".to_owned(), INFRASTRUCTURE.replace("VERSION", version)),
             ("migrations/apply.sql".to_owned(), APPLY.to_owned()),
             ("migrations/revert.sql".to_owned(), REVERT.to_owned()),
         ]
     };
-    let release = |retention: &str, deploy: &dyn Fn()| {
-        let files = files(retention);
+    let release = |version: &str, deploy: &dyn Fn()| {
+        let files = files(version);
         let files: Vec<(&str, &str)> = files
             .iter()
             .map(|(name, text)| (name.as_str(), text.as_str()))
@@ -320,10 +320,10 @@ fn story(mut world: World) -> Option<Story> {
         world.snapshot();
         release
     };
-    let first = release("7", &|| {
+    let first = release("one", &|| {
         account.deploy("v1", "info");
     });
-    let second = release("30", &|| {
+    let second = release("two", &|| {
         account.deploy("v2", "debug");
         account.switch("green");
         account.flag("on");

@@ -91,7 +91,8 @@ resource "aws_ecs_service" "backend" {
 
 resource "aws_cloudwatch_log_group" "backend" {
   name              = "/ecs/shop"
-  retention_in_days = RETENTION
+  retention_in_days = 7
+  tags              = { version = "VERSION" }
 }
 
 resource "aws_ssm_parameter" "checkout" {

@@ -48,7 +48,7 @@ pub enum Answer {
         how: String,
     },
     /// People said yes elsewhere; it is used up when the run begins to apply.
-    Approved(Sufficient),
+    Approved(Box<Sufficient>),
     No,
     /// There is nobody to ask.
     Nobody,
@@ -507,7 +507,7 @@ impl Drive<'_> {
                     by,
                     how,
                 })?;
-                self.approval = Some(approval);
+                self.approval = Some(*approval);
                 Ok(())
             }
             Answer::No => Err(EngineError::refused("not approved")),

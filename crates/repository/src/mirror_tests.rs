@@ -25,9 +25,13 @@ fn what_is_lacking_travels_and_a_working_folder_comes_of_it() {
     let mirror = Mirror::open(&folder.path().join("mirror.git")).unwrap();
     let source = sandbox.open();
     // Two commits, each with two trees; two versions of one file, and another file.
-    assert_eq!(bring(&source, &mirror, &[second.clone()]), 9);
-    assert_eq!(bring(&source, &mirror, &[second.clone()]), 0, "nothing twice");
-    let references = source.references_within(&[second.clone()]).unwrap();
+    assert_eq!(bring(&source, &mirror, std::slice::from_ref(&second)), 9);
+    assert_eq!(
+        bring(&source, &mirror, std::slice::from_ref(&second)),
+        0,
+        "nothing twice"
+    );
+    let references = source.references_within(std::slice::from_ref(&second)).unwrap();
     let names: Vec<&str> = references.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["refs/heads/main", "refs/tags/v1"]);
 
@@ -59,7 +63,7 @@ fn what_is_not_what_it_says_is_not_taken_in() {
     let source = sandbox.open();
     let folder = tempfile::tempdir().unwrap();
     let mirror = Mirror::open(folder.path()).unwrap();
-    let ids = source.objects_beyond(&[commit.clone()], &[]).unwrap();
+    let ids = source.objects_beyond(std::slice::from_ref(&commit), &[]).unwrap();
     for id in &ids {
         let bytes = source.object_bytes(id).unwrap();
         let mut other = bytes.clone();
@@ -84,13 +88,13 @@ fn what_is_not_what_it_says_is_not_taken_in() {
         mirror.put(id, &source.object_bytes(id).unwrap()).unwrap();
     }
     assert!(matches!(
-        mirror.accept(&[commit.clone()]),
+        mirror.accept(std::slice::from_ref(&commit)),
         Err(RepositoryError::Incomplete { .. })
     ));
     assert_eq!(mirror.known().unwrap(), []);
     let last = ids.last().unwrap();
     mirror.put(last, &source.object_bytes(last).unwrap()).unwrap();
-    mirror.accept(&[commit.clone()]).unwrap();
+    mirror.accept(std::slice::from_ref(&commit)).unwrap();
 
     for (number, name) in [
         "refs/known/x",
@@ -136,14 +140,14 @@ fn hostile_trees_write_nothing_outside_and_no_links() {
         odb.write(ObjectType::Commit, commit.as_bytes()).unwrap().into()
     };
     let link = committed(&[("120000", "link", target), ("100644", "main.tf", evil)]);
-    mirror.accept(&[link.clone()]).unwrap();
+    mirror.accept(std::slice::from_ref(&link)).unwrap();
     let work = folder.path().join("work");
     mirror.check_out(&work, &link, None, &[]).unwrap();
     assert!(work.join("main.tf").is_file() && work.join(".git").is_dir());
     assert!(!work.join("link").exists() && !work.join("link").is_symlink());
     for (number, name) in ["../outside", ".git", "a/../../outside"].into_iter().enumerate() {
         let commit = committed(&[("100644", name, evil)]);
-        mirror.accept(&[commit.clone()]).unwrap();
+        mirror.accept(std::slice::from_ref(&commit)).unwrap();
         let work = folder.path().join(format!("hostile-{number}"));
         assert!(mirror.check_out(&work, &commit, None, &[]).is_err(), "{name}");
         assert!(

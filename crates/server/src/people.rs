@@ -69,7 +69,7 @@ impl<'a> People<'a> {
         let kept = self.service.store.put_blob(text.as_bytes());
         let kept = kept.map_err(|error| error.to_string()).and_then(|blob| {
             let change = Rollbacks::new(self.service).change(&self.rollback.id, |rollback| {
-                rollback.plan = Some(blob.clone());
+                rollback.plan = Some(blob);
                 rollback.four_eyes = four_eyes;
             });
             change.map_err(|problem| problem.detail)
@@ -90,7 +90,7 @@ impl<'a> People<'a> {
         let quorum = Rollbacks::new(service).quorum_under(self.rollback, four_eyes);
         let approvals = Approvals::new(service.store.as_ref(), &service.project, &self.rollback.id);
         match approvals.sufficient(digest, &quorum) {
-            Ok(Some(approval)) => Answer::Approved(approval),
+            Ok(Some(approval)) => Answer::Approved(Box::new(approval)),
             Ok(None) => Answer::Nobody,
             Err(error) if error.kind == Kind::Refused => Answer::No,
             Err(error) => {

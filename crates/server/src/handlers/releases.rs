@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{StatusCode, header};
 use axum::response::Response;
-use rollback_engine::document::{self, describe_release};
+use rollback_engine::document::{self, describe_release, describe_summary};
 use rollback_engine::drill;
 use rollback_engine::error::EngineError;
 use rollback_engine::planning;
@@ -12,7 +12,7 @@ use rollback_engine::reconcile::Guard;
 use rollback_engine::snapshot;
 use rollback_engine::target::Target;
 use rollback_inverse::{Fate, Input, Reversibility, compute};
-use rollback_release::{Mark, Release, ReleaseId};
+use rollback_release::{Mark, Release, ReleaseId, Summary};
 use rollback_state::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,7 +49,8 @@ pub fn list(call: &Call) -> Result<Response> {
         for release in page.items {
             before = Some(release.id.clone());
             if let Some(release) = seen(who, release) {
-                items.push(with_mark(call, &release, marks.get(&release.id))?);
+                let value = describe_summary(&Summary::of(&release));
+                items.push(with_mark(call, value, &release.id, marks.get(&release.id))?);
             }
             if items.len() == limit {
                 break;
@@ -78,10 +79,9 @@ fn find(call: &Call, text: &str) -> Result<Release> {
 }
 
 /// The release with what was said about it, and with the last rehearsal of the way back to it.
-fn with_mark(call: &Call, release: &Release, mark: Option<&Mark>) -> Result<Value> {
+fn with_mark(call: &Call, mut value: Value, release: &ReleaseId, mark: Option<&Mark>) -> Result<Value> {
     let service = &call.service;
-    let last = drill::last(service.store.as_ref(), &service.project, release.id.as_str())?;
-    let mut value = describe_release(release);
+    let last = drill::last(service.store.as_ref(), &service.project, release.as_str())?;
     value["mark"] = json!(mark);
     value["drill"] = json!(last.map(|last| json!({ "reach": last.reach, "at": last.at, "by": last.by })));
     Ok(value)
@@ -90,7 +90,8 @@ fn with_mark(call: &Call, release: &Release, mark: Option<&Mark>) -> Result<Valu
 pub fn get(call: &Call) -> Result<Response> {
     let release = find(call, call.path("release"))?;
     let mark = call.service.catalogue().marks()?.remove(&release.id);
-    ok_tagged(call, &with_mark(call, &release, mark.as_ref())?)
+    let value = with_mark(call, describe_release(&release), &release.id, mark.as_ref())?;
+    ok_tagged(call, &value)
 }
 
 #[derive(Deserialize)]
