@@ -6,7 +6,7 @@ use super::read::Section;
 /// `[incident]`. Texts are as written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IncidentSection {
-    /// What is rolled back, as people call it: `Dubai Real Estate Platform`.
+    /// What is rolled back, as people call it: `Acme Shop`.
     pub service: Option<String>,
     /// How often people hear of a run that goes on: `30m`.
     pub update_every: Option<String>,
