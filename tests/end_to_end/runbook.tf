@@ -77,7 +77,7 @@ resource "aws_ecs_service" "backend" {
   name            = "backend"
   cluster         = aws_ecs_cluster.main.id
   task_definition = aws_ecs_task_definition.first.arn
-  desired_count   = 1
+  desired_count   = 2
   launch_type     = "FARGATE"
 
   network_configuration {
