@@ -219,13 +219,16 @@ struct Story {
     second: Release,
 }
 
-fn psql(binary: &Path, database: &postgres_server::Server, sql: &str) -> String {
-    let output = Command::new(binary)
+/// psql on the example's database.
+fn asking(binary: &Path, database: &postgres_server::Server, sql: &str) -> Command {
+    let port = database.port.to_string();
+    let mut command = Command::new(binary);
+    command
         .args([
             "-h",
             "127.0.0.1",
             "-p",
-            &database.port.to_string(),
+            &port,
             "-U",
             "watcher",
             "-d",
@@ -234,9 +237,12 @@ fn psql(binary: &Path, database: &postgres_server::Server, sql: &str) -> String 
             "-c",
             sql,
         ])
-        .env("PGPASSWORD", PASSWORD)
-        .output()
-        .unwrap();
+        .env("PGPASSWORD", PASSWORD);
+    command
+}
+
+fn psql(binary: &Path, database: &postgres_server::Server, sql: &str) -> String {
+    let output = asking(binary, database, sql).output().unwrap();
     assert!(
         output.status.success(),
         "{sql}: {}",
@@ -272,20 +278,7 @@ fn story(mut world: World) -> Option<Story> {
         world.set(name, value);
     }
     let begun = Instant::now();
-    while Command::new(&client)
-        .args([
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &database.port.to_string(),
-            "-U",
-            "watcher",
-            "-d",
-            "postgres",
-            "-c",
-            "SELECT 1",
-        ])
-        .env("PGPASSWORD", PASSWORD)
+    while asking(&client, &database, "SELECT 1")
         .output()
         .is_ok_and(|output| !output.status.success())
     {

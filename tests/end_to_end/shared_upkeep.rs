@@ -78,48 +78,18 @@ fn a_collection_that_is_killed_keeps_all_that_is_needed() {
     scenario(|mut world| {
         let (store, made) = releases(&mut world);
         age(&store);
-        let dry = world.tool(&[
-            "--store",
-            &store,
-            "store",
-            "gc",
-            "--keep-last",
-            "2",
-            "--dry-run",
-            "--json",
-        ]);
+        let gc = |how| ["--store", &store, "store", "gc", "--keep-last", "2", how, "--json"];
+        let dry = world.tool(&gc("--dry-run"));
         let dry = dry.exits(0).json();
         assert_eq!(dry["releases"].as_array().unwrap().len(), 4, "{dry}");
         assert!(dry["blobs"].as_array().unwrap().len() >= 4, "{dry}");
-        let gc = [
-            "--store",
-            &store,
-            "store",
-            "gc",
-            "--keep-last",
-            "2",
-            "--auto-approve",
-            "--json",
-        ];
-        killed_again_and_again(&world, &gc, |world| {
+        killed_again_and_again(&world, &gc("--auto-approve"), |world| {
             let left = ids(world, &store);
             assert_eq!(left[..2], made[..2], "the newest two stay");
             assert_eq!(states(world, &store).len(), left.len(), "what is listed can be read");
         });
         assert_eq!(ids(&world, &store), made[..2]);
-        let left = world
-            .tool(&[
-                "--store",
-                &store,
-                "store",
-                "gc",
-                "--keep-last",
-                "2",
-                "--dry-run",
-                "--json",
-            ])
-            .exits(0)
-            .json();
+        let left = world.tool(&gc("--dry-run")).exits(0).json();
         assert_eq!(
             (left["releases"].as_array().unwrap().len(), &left["bytes"]),
             (0, &Value::from(0)),

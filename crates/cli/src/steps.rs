@@ -5,7 +5,7 @@ use std::path::Path;
 use rollback_config::project::{Project, STEP_KINDS, nearest};
 use rollback_engine::context::{Context, Stack};
 use rollback_engine::error::{EngineError, Result};
-use rollback_engine::steps::check_order;
+use rollback_engine::steps::{check_order, step_error};
 use rollback_runbook::Part;
 use rollback_runtime_aws::{Account, database_target};
 use uuid::Uuid;
@@ -29,13 +29,7 @@ pub fn parts(settings: &Project, folder: &Path, stacks: &[Stack]) -> Result<Vec<
                 None => error.hint(format!("the kinds are: {}", STEP_KINDS.join(", "))),
             });
         };
-        let (common, step) = made.map_err(|error| {
-            let made = EngineError::usage(error.message);
-            match error.hint {
-                Some(hint) => made.hint(hint),
-                None => made,
-            }
-        })?;
+        let (common, step) = made?;
         parts.push(Part::new(&table.kind, common, step));
     }
     // What waits for a stack that was not chosen is no mistake.
@@ -96,25 +90,15 @@ pub fn restore_databases(context: &mut Context, arguments: &DatabaseArguments) -
             .parts
             .iter_mut()
             .find(|part| part.name == name && is_database(&part.kind));
-        let table = context
-            .settings
-            .steps
-            .iter()
-            .find(|table| table.name.as_deref().unwrap_or(&table.kind) == name);
+        let table = context.settings.step(name);
         let (Some(part), Some(table)) = (part, table) else {
             return Err(
                 EngineError::usage(format!("there is no step {name} that restores a database"))
                     .hint("a [[step]] of kind rds-restore or rds-pitr says which database, and who uses it"),
             );
         };
-        let target = database_target(table, &Account::default(), asked, &id).map_err(|error| {
-            let made = EngineError::failed(format!("step {name}: {}", error.message));
-            match error.hint {
-                Some(hint) => made.hint(hint),
-                None => made,
-            }
-        })?;
-        part.asked = Some(target);
+        let target = database_target(table, &Account::default(), asked, &id);
+        part.asked = Some(target.map_err(|error| step_error(name, error))?);
     }
     Ok((!arguments.restore_database.is_empty()).then_some(id))
 }

@@ -78,6 +78,13 @@ pub struct StepTable {
     pub at: Location,
 }
 
+impl StepTable {
+    /// What it is called: its name, or its kind where it has none.
+    pub fn called(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.kind)
+    }
+}
+
 /// Kinds of `[[step]]` that are known.
 pub const STEP_KINDS: &[&str] = &[
     "alb-listener",
@@ -204,6 +211,11 @@ impl Project {
     /// The stack of this name.
     pub fn stack(&self, name: &str) -> Option<&StackSection> {
         self.stacks.iter().find(|stack| stack.name == name)
+    }
+
+    /// The step that is called so.
+    pub fn step(&self, name: &str) -> Option<&StepTable> {
+        self.steps.iter().find(|table| table.called() == name)
     }
 
     /// Indexes into `stacks` in the order of a rollback: dependents before what they depend on,

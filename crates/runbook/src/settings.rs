@@ -28,9 +28,8 @@ pub struct SettingsError {
 impl SettingsError {
     /// `section` is `step` or `check`.
     pub fn of(section: &str, table: &StepTable, message: impl std::fmt::Display) -> SettingsError {
-        let name = table.name.as_ref().unwrap_or(&table.kind);
         SettingsError {
-            message: format!("{}: [[{section}]] {name}: {message}", table.at),
+            message: format!("{}: [[{section}]] {}: {message}", table.at, table.called()),
             hint: None,
         }
     }
@@ -103,7 +102,7 @@ pub fn read<T: DeserializeOwned>(section: &str, table: &StepTable) -> Result<(Co
         .get("timeout")
         .map(|value| duration(value).ok_or_else(wrong));
     let common = Common {
-        name: table.name.clone().unwrap_or_else(|| table.kind.clone()),
+        name: table.called().to_owned(),
         after,
         timeout: timeout.transpose()?,
     };

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use aws_config::SdkConfig;
 use aws_sdk_ecr::Client;
+use aws_sdk_ecr::operation::describe_images::builders::DescribeImagesFluentBuilder;
 use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use jiff::Timestamp;
 use rollback_runbook::step::StepError;
@@ -101,19 +103,20 @@ impl Reference {
         self.look(account, ImageIdentifier::builder().image_digest(digest).build())
     }
 
+    /// The images of its repository: which ones the caller says.
+    fn describe(&self, config: &SdkConfig) -> DescribeImagesFluentBuilder {
+        Client::new(config)
+            .describe_images()
+            .registry_id(&self.registry)
+            .repository_name(&self.repository)
+    }
+
     fn look(&self, account: &Account, image: ImageIdentifier) -> Result<Found, StepError> {
         let what = format!("look at image {self} in ECR");
         let answer = account.call_in(
             Some(&self.region),
             &Call::looks(&what, "ecr:DescribeImages"),
-            |config| {
-                Client::new(config)
-                    .describe_images()
-                    .registry_id(&self.registry)
-                    .repository_name(&self.repository)
-                    .image_ids(image)
-                    .send()
-            },
+            |config| self.describe(config).image_ids(image).send(),
         );
         match answer {
             Ok(answer) => Ok(answer
@@ -137,14 +140,7 @@ impl Reference {
             let page = account.call_in(
                 Some(&self.region),
                 &Call::looks(&what, "ecr:DescribeImages"),
-                |config| {
-                    Client::new(config)
-                        .describe_images()
-                        .registry_id(&self.registry)
-                        .repository_name(&self.repository)
-                        .set_next_token(token.take())
-                        .send()
-                },
+                |config| self.describe(config).set_next_token(token.take()).send(),
             )?;
             let found = page.image_details.unwrap_or_default();
             images.extend(found.into_iter().filter_map(|image| self.image(image)));

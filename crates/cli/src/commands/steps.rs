@@ -2,7 +2,7 @@
 
 use rollback_config::project::StepTable;
 use rollback_engine::error::{EngineError, Result};
-use rollback_engine::steps::look;
+use rollback_engine::steps::{look, step_error};
 use rollback_runbook::step::StepError;
 use rollback_runtime_aws::{Account, images, snapshots};
 use serde_json::{Value, json};
@@ -15,21 +15,10 @@ use crate::session;
 pub fn run(global: &Global, arguments: &StepsArguments, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     if let Some(name) = &arguments.step {
-        let table = context
-            .settings
-            .steps
-            .iter()
-            .find(|table| table.name.as_deref().unwrap_or(&table.kind) == name)
-            .ok_or_else(|| {
-                EngineError::usage(format!("there is no step {name}")).hint("`infra-rollback steps` lists them")
-            })?;
-        let choices = choices(table).map_err(|error| {
-            let made = EngineError::failed(format!("step {name}: {}", error.message));
-            match error.hint {
-                Some(hint) => made.hint(hint),
-                None => made,
-            }
+        let table = context.settings.step(name).ok_or_else(|| {
+            EngineError::usage(format!("there is no step {name}")).hint("`infra-rollback steps` lists them")
         })?;
+        let choices = choices(table).map_err(|error| step_error(name, error))?;
         for choice in &choices {
             output.line(&format!(
                 "{}  {}  {}",

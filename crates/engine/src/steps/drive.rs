@@ -175,10 +175,7 @@ impl Drive<'_> {
                 }
             }
         });
-        match failure {
-            None => Ok(done),
-            Some(error) => Err(error),
-        }
+        failure.map_or(Ok(done), Err)
     }
 
     /// Puts on record what the steps are to do.
@@ -193,35 +190,26 @@ impl Drive<'_> {
 
     /// The steps of this run that an earlier attempt has done.
     pub(crate) fn done_before(&self) -> Vec<StepOutcome> {
-        let done = |name: &str| {
-            self.journal.entries().iter().find_map(|entry| match &entry.event {
-                Event::StepDone { step, milliseconds, .. } if step == name => Some(*milliseconds),
-                _ => None,
-            })
-        };
-        let resumed = self
-            .journal
-            .entries()
+        let entries = self.journal.entries();
+        let resumed = entries
             .iter()
             .rposition(|entry| matches!(entry.event, Event::Resumed { .. }));
-        let earlier = |name: &str| {
-            self.journal.entries()[..resumed.unwrap_or(0)]
-                .iter()
-                .any(|entry| matches!(&entry.event, Event::StepDone { step, .. } if step == name))
-        };
-        let parts = self.context.parts.iter().filter(|part| earlier(&part.name));
-        parts
-            .map(|part| StepOutcome {
+        let earlier = &entries[..resumed.unwrap_or(0)];
+        let outcome = |part: &Part| {
+            let milliseconds = earlier.iter().find_map(|entry| match &entry.event {
+                Event::StepDone { step, milliseconds, .. } if *step == part.name => Some(*milliseconds),
+                _ => None,
+            })?;
+            let approved = self.journal.approved_step(&part.name);
+            Some(StepOutcome {
                 step: part.name.clone(),
                 kind: part.kind.clone(),
-                changes: self
-                    .journal
-                    .approved_step(&part.name)
-                    .map_or(0, |envelope| envelope.plan.changes.len()),
+                changes: approved.map_or(0, |envelope| envelope.plan.changes.len()),
                 earlier: true,
-                seconds: std::time::Duration::from_millis(done(&part.name).unwrap_or(0)).as_secs_f64(),
+                seconds: Duration::from_millis(milliseconds).as_secs_f64(),
             })
-            .collect()
+        };
+        self.context.parts.iter().filter_map(outcome).collect()
     }
 
     /// Whether the way leads to a later commit of the same line, as an undo does: then what others build on comes first.
@@ -319,7 +307,7 @@ impl Drive<'_> {
                     why: self.context.secrets.scrub(&error.message),
                     untouched: error.untouched,
                 })?;
-                Err(step_error(part, error))
+                Err(step_error(&part.name, error))
             }
         }
     }

@@ -8,7 +8,7 @@ mod record;
 
 pub use capture::{Kept, Runtime, look};
 pub use order::check as check_order;
-pub use prepare::{PreparedStep, Way, open_refusals, prepare};
+pub use prepare::{PreparedStep, Way, open_refusals, prepare, step_error};
 pub use record::{StepEnvelope, StepOutcome};
 
 pub(crate) use capture::capture;

@@ -64,6 +64,10 @@ impl PreparedStep {
 /// # Errors
 /// A release's record cannot be read.
 pub(crate) fn wanted(context: &Context, target: &Target) -> Result<Vec<Wanted>> {
+    let mut known = Vec::new();
+    for release in target.releases() {
+        known.push((release.id.as_str(), Runtime::of(release)?));
+    }
     let mut all = Vec::new();
     for part in &context.parts {
         if let Some(asked) = &part.asked {
@@ -74,22 +78,19 @@ pub(crate) fn wanted(context: &Context, target: &Target) -> Result<Vec<Wanted>> 
             continue;
         }
         let mut found = Err("no release of the target knows where it was".to_owned());
-        for release in target.releases() {
-            let Some(kept) = Runtime::of(release)?.steps.remove(&part.name) else {
+        for (release, runtime) in &known {
+            let Some(kept) = runtime.steps.get(&part.name) else {
                 continue;
             };
-            found = match (kept.binding, kept.error) {
+            found = match (&kept.binding, &kept.error) {
                 _ if kept.kind != part.kind => Err(format!(
-                    "release {:.8} has it as a {} step, and it is a {} step now",
-                    release.id.as_str(),
-                    kept.kind,
-                    part.kind
+                    "release {release:.8} has it as a {} step, and it is a {} step now",
+                    kept.kind, part.kind
                 )),
-                (Some(binding), _) => Ok(binding),
+                (Some(binding), _) => Ok(binding.clone()),
                 (None, why) => Err(format!(
-                    "it could not be seen when release {:.8} was made: {}",
-                    release.id.as_str(),
-                    why.unwrap_or_default()
+                    "it could not be seen when release {release:.8} was made: {}",
+                    why.as_deref().unwrap_or_default()
                 )),
             };
             if found.is_ok() {
@@ -120,8 +121,9 @@ pub fn prepare(wanted: &[Wanted]) -> Result<(Vec<PreparedStep>, Runtime)> {
     let mut runtime = Runtime::default();
     for (one, found) in wanted.iter().zip(found) {
         let part = &one.part;
-        let (now, way) = found
-            .map_err(|error| step_error(part, error).hint(format!("`--skip-step {}` goes on without it", part.name)))?;
+        let (now, way) = found.map_err(|error| {
+            step_error(&part.name, error).hint(format!("`--skip-step {}` goes on without it", part.name))
+        })?;
         let kept = super::Kept {
             kind: part.kind.clone(),
             binding: Some(now),
@@ -155,9 +157,9 @@ fn prepare_one(one: &Wanted) -> Result<(Binding, Way), StepError> {
     Ok((now, way))
 }
 
-/// A step's word as the engine's.
-pub(super) fn step_error(part: &Part, error: StepError) -> EngineError {
-    let made = EngineError::failed(format!("step {}: {}", part.name, error.message));
+/// A step's word as the engine's; `name` is the step's.
+pub fn step_error(name: &str, error: StepError) -> EngineError {
+    let made = EngineError::failed(format!("step {name}: {}", error.message));
     match error.hint {
         Some(hint) => made.hint(hint),
         None => made,

@@ -51,13 +51,7 @@ struct Variables {
 pub(crate) fn environment(table: &StepTable, account: &Account) -> Made<dyn Step> {
     let (common, settings, account): (_, Settings, _) = read("step", table, account)?;
     let step = EcsEnvironment {
-        place: Place {
-            account,
-            name: Name {
-                cluster: settings.cluster,
-                service: settings.service,
-            },
-        },
+        place: Place::of(account, settings.cluster, settings.service),
         container: settings.container,
         patience: common.timeout.unwrap_or(USUAL_PATIENCE),
     };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::api::Revision;
 use super::definition;
 use super::environment::no_container;
-use super::place::{Name, Place};
+use super::place::Place;
 use super::rollout::{Way, roll_out};
 use crate::account::Account;
 use crate::ecr::{Found, Image, Reference};
@@ -56,13 +56,7 @@ pub(crate) fn image(table: &StepTable, account: &Account) -> Made<dyn Step> {
 fn made(table: &StepTable, account: &Account) -> Result<(Common, EcsImage), SettingsError> {
     let (common, settings, account): (_, Settings, _) = read("step", table, account)?;
     let step = EcsImage {
-        place: Place {
-            account,
-            name: Name {
-                cluster: settings.cluster,
-                service: settings.service,
-            },
-        },
+        place: Place::of(account, settings.cluster, settings.service),
         container: settings.container,
         patience: common.timeout.unwrap_or(USUAL_PATIENCE),
     };

@@ -36,6 +36,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    pub(crate) fn of(account: Account, cluster: String, service: String) -> Place {
+        Place {
+            account,
+            name: Name { cluster, service },
+        }
+    }
+
     /// The service as it is.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::api;
 use super::definition::{self, short};
 use super::environment::variable_changes;
-use super::place::{Name, Place};
+use super::place::Place;
 use super::rollout::{Way, roll_out};
 use crate::account::Account;
 use crate::ecr::{Found, Reference};
@@ -58,13 +58,7 @@ struct Running {
 pub(crate) fn service(table: &StepTable, account: &Account) -> Made<dyn Step> {
     let (common, settings, account): (_, Settings, _) = read("step", table, account)?;
     let step = EcsService {
-        place: Place {
-            account,
-            name: Name {
-                cluster: settings.cluster,
-                service: settings.service,
-            },
-        },
+        place: Place::of(account, settings.cluster, settings.service),
         desired_count: settings.desired_count,
         patience: common.timeout.unwrap_or(USUAL_PATIENCE),
     };
