@@ -13,3 +13,12 @@ deny contains {"msg": msg, "address": change.address} if {
 	not change.address in input.rollback.accepted.data_loss
 	msg := sprintf("%s cannot be taken back (%s): %s", [change.address, change.reversibility, change.reason])
 }
+
+# Where the steps are judged themselves, so that each is told once.
+deny contains {"msg": msg, "address": step.name} if {
+	input.rollback.stack == null
+	some step in input.rollback.steps
+	step.reversibility in {"data-loss", "irreversible"}
+	not step.name in input.rollback.accepted.data_loss
+	msg := sprintf("step %s cannot be taken back (%s)", [step.name, step.reversibility])
+}

@@ -2,9 +2,8 @@
 //! what changes.
 
 use rollback_engine::document::{self, counts};
-use rollback_engine::prepare::Prepared;
+use rollback_engine::planning::Planned;
 use rollback_engine::reconcile::{Drift, Guard, Item, Reconciled, Refusal};
-use rollback_engine::steps::PreparedStep;
 use rollback_inverse::{Fate, Reversibility};
 use rollback_policy::{Evaluation, Verdict};
 use rollback_runbook::step::{Reversibility as StepReversibility, StepPlan};
@@ -74,8 +73,8 @@ const GROUPS: &[Group] = &[
 ];
 
 /// Prints the plans of all stacks and steps.
-pub fn print(output: &Output, prepared: &[Prepared], steps: &[PreparedStep], refusals: &[Refusal]) {
-    for stack in prepared {
+pub fn print(output: &Output, planned: &Planned, refusals: &[Refusal]) {
+    for stack in &planned.stacks {
         print_stack(
             output,
             &stack.stack,
@@ -88,8 +87,15 @@ pub fn print(output: &Output, prepared: &[Prepared], steps: &[PreparedStep], ref
         .iter()
         .map(|refusal| (refusal.address.as_str(), tag(refusal.guard), refusal.message.as_str()))
         .collect();
-    document::steps(steps).iter().for_each(|step| print_step(output, step));
+    print_steps(output, &document::steps(&planned.steps), planned.evaluation.as_ref());
     print_refusals(output, &refusals);
+}
+
+fn print_steps(output: &Output, steps: &[Value], evaluation: Option<&Evaluation>) {
+    steps.iter().for_each(|step| print_step(output, step));
+    if let Some(evaluation) = evaluation {
+        print_evaluation(output, evaluation);
+    }
 }
 
 /// Prints the plans of the document that [`document::plan`] makes, as a service sends it.
@@ -111,13 +117,12 @@ pub fn print_document(output: &Output, plan: &Value) {
             drift: list("resource_drift").iter().filter(own).map(drift).collect(),
             counts: text(stack, "summary").to_owned(),
         };
-        let evaluation = list("policy").iter().find(|one| text(one, "stack") == name);
-        let evaluation: Option<Evaluation> =
-            evaluation.and_then(|one| serde_json::from_value(one["evaluation"].clone()).ok());
+        let evaluation = evaluation(list("policy").iter().find(|one| text(one, "stack") == name));
         let way = (text(stack, "from_commit"), text(stack, "to_commit"));
         print_stack(output, name, way, &view, evaluation.as_ref());
     }
-    list("steps").iter().for_each(|step| print_step(output, step));
+    let of_steps = evaluation(list("policy").iter().find(|one| one["stack"].is_null()));
+    print_steps(output, list("steps"), of_steps.as_ref());
     let refusals: Vec<(&str, &str, &str)> = list("needs_acceptance")
         .iter()
         .map(|one| {
@@ -126,6 +131,10 @@ pub fn print_document(output: &Output, plan: &Value) {
         })
         .collect();
     print_refusals(output, &refusals);
+}
+
+fn evaluation(judged: Option<&Value>) -> Option<Evaluation> {
+    serde_json::from_value(judged?["evaluation"].clone()).ok()
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {

@@ -73,6 +73,22 @@ pub fn find(context: &Context, stack: &Stack, live: Option<&State>) -> Result<De
     }
 }
 
+/// The commit that was deployed last, where no stack tells: the newest release's, else HEAD.
+///
+/// # Errors
+/// The store or the repository cannot be read.
+pub(crate) fn last(context: &Context) -> Result<CommitId> {
+    let newest = context
+        .catalogue()
+        .summaries(usize::MAX)?
+        .into_iter()
+        .find(|release| !matches!(release.kind, ReleaseKind::Backup { .. }));
+    match newest {
+        Some(release) => Ok(context.repository.resolve(&release.commit)?),
+        None => Ok(context.repository.head()?),
+    }
+}
+
 /// The deployed configuration as a run recorded it when it began.
 pub fn of_commit(context: &Context, stack: &Stack, commit: &CommitId) -> Result<Deployed> {
     let releases = context.catalogue().by_commit(commit.as_str())?;

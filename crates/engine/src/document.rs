@@ -5,6 +5,7 @@ use rollback_inverse::Fate;
 use rollback_release::{Release, ReleaseKind, Summary};
 use serde_json::{Map, Value, json};
 
+use crate::planning::Planned;
 use crate::prepare::Prepared;
 use crate::reconcile::{Item, Reconciled};
 use crate::steps::{PreparedStep, Runtime, Way};
@@ -82,7 +83,8 @@ pub fn counts(plan: &Reconciled) -> String {
 }
 
 /// Terraform's plan representation of all stacks as one document, with what the inverse plan adds to it.
-pub fn plan(prepared: &[Prepared], steps: &[PreparedStep]) -> Value {
+pub fn plan(planned: &Planned) -> Value {
+    let prepared = &planned.stacks;
     let many = prepared.len() > 1;
     let mut changes = Vec::new();
     let mut drift = Vec::new();
@@ -117,10 +119,10 @@ pub fn plan(prepared: &[Prepared], steps: &[PreparedStep]) -> Value {
         "resource_drift": drift,
         "warnings": warnings,
         "needs_acceptance": refusals,
-        "policy": prepared.iter().filter_map(|stack| stack.evaluation.as_ref().map(|evaluation| (stack, evaluation)))
-            .map(|(stack, evaluation)| json!({ "stack": stack.stack, "evaluation": evaluation })).collect::<Vec<_>>(),
-        "steps": self::steps(steps),
-        "digest": crate::drive::digest_of(prepared, steps),
+        "policy": planned.evaluations().map(|(stack, evaluation)| json!({ "stack": stack, "evaluation": evaluation }))
+            .collect::<Vec<_>>(),
+        "steps": steps(&planned.steps),
+        "digest": planned.digest(),
         "stacks": prepared.iter().map(|stack| json!({
             "name": stack.stack,
             "from_commit": stack.deployed.as_str(),

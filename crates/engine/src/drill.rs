@@ -10,14 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::drive::Options;
 use crate::error::{EngineError, Kind, Result};
-use crate::guard::open_refusals;
 use crate::lock::to_bytes;
-use crate::planning::plan_with;
+use crate::planning::{Planned, plan_with};
 use crate::policy::open_denials;
-use crate::prepare::Prepared;
-use crate::reconcile::Guard;
+use crate::reconcile::{Guard, Refusal};
 use crate::run::Purpose;
-use crate::steps::{self, PreparedStep};
+use crate::steps::PreparedStep;
 use crate::target::Target;
 
 /// Whether there is a way back.
@@ -215,8 +213,7 @@ fn rehearse(context: &Context, target: &Target, findings: &mut Findings) {
             return findings.error("plan", reach, error);
         }
     };
-    let prepared = planned.stacks;
-    for stack in &prepared {
+    for stack in &planned.stacks {
         let changes = stack.reconciled.items.len();
         findings.add(
             "plan",
@@ -230,9 +227,8 @@ fn rehearse(context: &Context, target: &Target, findings: &mut Findings) {
     for step in &planned.steps {
         step_of(step, findings);
     }
-    let mut refusals = open_refusals(&prepared, &options.consent);
-    refusals.extend(steps::open_refusals(&planned.steps, &options.consent));
-    for refusal in refusals {
+    let refusals = planned.open_refusals(&options.consent);
+    for refusal in &refusals {
         let (reach, how) = match refusal.guard {
             Guard::Impossible => (Reach::NotReachable, String::new()),
             Guard::DataLoss => (
@@ -246,8 +242,8 @@ fn rehearse(context: &Context, target: &Target, findings: &mut Findings) {
         };
         findings.add("guard", reach, format!("{}: {}{how}", refusal.address, refusal.message));
     }
-    if let Err(error) = open_denials(&prepared) {
-        let reach = if can_be_overridden(&prepared) {
+    if let Err(error) = open_denials(&planned) {
+        let reach = if can_be_overridden(&planned, &refusals) {
             Reach::AtAPrice
         } else {
             Reach::NotReachable
@@ -281,18 +277,13 @@ fn step_of(step: &PreparedStep, findings: &mut Findings) {
 }
 
 /// Whether every rule that says no is one that people may override, or gives way to an acceptance.
-fn can_be_overridden(prepared: &[Prepared]) -> bool {
-    prepared.iter().all(|stack| {
-        let accepted = |address: &str| {
-            let mut refusals = stack.reconciled.refusals.iter();
-            refusals.any(|refusal| refusal.address == address)
-        };
-        stack.evaluation.as_ref().is_none_or(|evaluation| {
-            evaluation.errors.is_empty()
-                && evaluation.refusals().all(|finding| {
-                    finding.level == Level::SoftMandatory || finding.address.as_deref().is_some_and(accepted)
-                })
-        })
+fn can_be_overridden(planned: &Planned, refusals: &[Refusal]) -> bool {
+    let accepted = |address: &str| refusals.iter().any(|refusal| refusal.address == address);
+    planned.evaluations().all(|(_, evaluation)| {
+        evaluation.errors.is_empty()
+            && evaluation.refusals().all(|finding| {
+                finding.level == Level::SoftMandatory || finding.address.as_deref().is_some_and(accepted)
+            })
     })
 }
 

@@ -1,7 +1,7 @@
 //! The run's state machine: prepare, show, guard, approve, back up, apply, verify, record. Every effect is preceded by
 //! its intent in the journal; [`crate::recover`] looks at what a crash left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -11,10 +11,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::approval::Sufficient;
+use crate::before::Before;
 use crate::context::Context;
-use crate::envelope::{self, Envelope};
 use crate::error::{EngineError, Kind, Result};
-use crate::guard::{lock_for, nobody_applies, nobody_stopped_halfway, open_refusals, refused};
+use crate::guard::{lock_for, nobody_applies, nobody_stopped_halfway, refused};
 use crate::journal::{Attempt, Event, Journal};
 use crate::lock::Locks;
 use crate::notifying::Updates;
@@ -25,7 +25,7 @@ use crate::reconcile::{Guard, Refusal};
 use crate::recover;
 use crate::restore::RestoreReport;
 use crate::run::{Consent, Purpose, Run, Runs, StackTarget, Status};
-use crate::steps::{self, Done, PreparedStep, StepEnvelope, StepOutcome};
+use crate::steps::{self, Done, StepOutcome};
 use crate::target::Target;
 use crate::undo::close_undone;
 
@@ -57,9 +57,9 @@ pub enum Answer {
 /// Shows a plan and asks.
 pub trait Approver {
     /// Called once all stacks and steps are prepared, before any guard speaks.
-    fn show(&self, prepared: &[Prepared], steps: &[PreparedStep], refusals: &[Refusal]);
+    fn show(&self, planned: &Planned, refusals: &[Refusal]);
     /// As [`Approver::show`], of a stack that has changes again now that those which it reads are back.
-    fn show_again(&self, prepared: &[Prepared], refusals: &[Refusal]);
+    fn show_again(&self, planned: &Planned, refusals: &[Refusal]);
     /// Asks for the yes that a refusal needs; true adds its address to the consent.
     fn consent(&self, refusal: &Refusal) -> bool;
     /// Whether that yes may still come, so that the run waits for it rather than ends.
@@ -67,7 +67,7 @@ pub trait Approver {
         false
     }
     /// Asks for the yes to everything.
-    fn approve(&self, prepared: &[Prepared], steps: &[PreparedStep], digest: &str) -> Answer;
+    fn approve(&self, planned: &Planned, digest: &str) -> Answer;
     /// As [`Approver::show`], for a state that becomes the current one.
     fn show_restore(&self, report: &RestoreReport, refusals: &[Refusal]) {
         let _ = (report, refusals);
@@ -160,14 +160,12 @@ pub(crate) fn start(
     if options.dry_run {
         check_reason(&options.consent, options.reason.as_deref())?;
         let planned = plan_with(context, purpose, target, options, false)?;
-        let mut refusals = open_refusals(&planned.stacks, &options.consent);
-        refusals.extend(steps::open_refusals(&planned.steps, &options.consent));
+        let refusals = planned.open_refusals(&options.consent);
         context.observer.pause();
-        approver.show(&planned.stacks, &planned.steps, &refusals);
+        approver.show(&planned, &refusals);
         steps::obstacles(&planned.steps)?;
-        let digest = digest_of(&planned.stacks, &planned.steps);
         return match refusals.is_empty() {
-            true => open_denials(&planned.stacks).map(|()| outcome_without_run(target, digest, started, &planned)),
+            true => open_denials(&planned).map(|()| outcome_without_run(target, started, &planned)),
             false => Err(refused(&refusals)),
         };
     }
@@ -262,24 +260,100 @@ impl Drive<'_> {
 
     /// From planning to the record.
     pub(crate) fn go(&mut self, target: &Target, approver: &dyn Approver, resumed: bool) -> Result<Outcome> {
-        let done: Vec<String> = self
-            .context
-            .stacks
-            .iter()
-            .filter(|stack| self.journal.stack_done(&stack.name))
-            .map(|stack| stack.name.clone())
-            .collect();
         // A folder of its own for each attempt: what an earlier one left is evidence and may hold errored.tfstate.
         let folder = self
             .context
             .run_folder(&self.run.id)
             .join(format!("attempt-{}", self.journal.entries().len()));
         self.folder = Some(folder.clone());
-        let known = (!self.run.stacks.is_empty()).then(|| self.run.clone());
         policy::check_reason(&self.run.consent, self.run.reason.as_deref())?;
         let gate = Gate::open(self.context)?;
         let asked = self.begin_asking();
+        let mut planned = self
+            .plan_all(target, &gate, &folder)
+            .map_err(|error| held_open(error, approver))?;
+        self.judge(&gate, &mut planned)?;
+        let before = Before::of(self, &planned);
+        self.put_plan_on_record(&planned)?;
+        self.guard(&gate, &mut planned, approver)?;
+        let digest = planned.digest();
+        if !(resumed && before.covers(&planned, self.journal.has_effect())) {
+            before.is_still(&digest, resumed, &self.run)?;
+            self.approve(&gate, &planned, &digest, approver)?;
+        }
+        self.record_before(asked)?;
+        self.back_up(&planned)?;
+        gate.judge_again(self.context, &planned, &self.moment(Phase::Apply)?)
+            .map_err(|error| held_open(error, approver))?;
+        self.announce_start()?;
+        self.begin_applying()?;
+        let forward = self.is_forward(target, &planned)?;
+        let Done {
+            mut stacks,
+            mut steps,
+            mut warnings,
+        } = self.do_parts(&planned, forward)?;
+        steps.extend(self.done_before());
+        self.settle(&gate, target, &folder, approver, &mut stacks, &mut warnings)?;
+        let at_target = stacks.iter().all(|stack| !stack.changed_again);
+        self.record_result(target, &folder, at_target)?;
+        let verification = self.ask_after()?;
+        warnings.extend(planned.warnings());
+        Ok(Outcome {
+            run: Some(self.run.id.clone()),
+            status: Status::Completed.as_str(),
+            commit: self.run.commit.clone(),
+            digest,
+            seconds: self.started.elapsed().as_secs_f64(),
+            stacks,
+            steps,
+            backup: self.run.backup.clone(),
+            result: self.run.result.clone(),
+            verification,
+            warnings,
+        })
+    }
+
+    /// Plans what is left to do of the run, and keeps with it what it is about.
+    fn plan_all(&mut self, target: &Target, gate: &Gate, folder: &Path) -> Result<Planned> {
+        let context = self.context;
+        let done: Vec<String> = context
+            .stacks
+            .iter()
+            .filter(|stack| self.journal.stack_done(&stack.name))
+            .map(|stack| stack.name.clone())
+            .collect();
+        let known = (!self.run.stacks.is_empty()).then_some(&self.run);
         let overrides = self.run.consent.overridden_rules();
+        let wanted = self.wanted_steps(target)?;
+        let planned = beside_steps(context, target, &wanted, || {
+            prepare_all(
+                context,
+                target,
+                &self.run.targets,
+                known,
+                &done,
+                Some((gate, &overrides)),
+                Some(folder),
+            )
+        })?;
+        if self.run.stacks.is_empty() {
+            self.run.stacks = planned
+                .stacks
+                .iter()
+                .map(|stack| StackTarget {
+                    stack: stack.stack.clone(),
+                    dir: stack.dir.clone(),
+                    release: stack.release.clone(),
+                    from_commit: stack.deployed.to_string(),
+                })
+                .collect();
+        }
+        Ok(planned)
+    }
+
+    /// The steps that are left to do, and where each one goes.
+    fn wanted_steps(&self, target: &Target) -> Result<Vec<steps::Wanted>> {
         let mut wanted = steps::wanted(self.context, target)?;
         wanted.retain(|one| {
             let name = &one.part.name;
@@ -293,120 +367,7 @@ impl Drive<'_> {
                 one.target = Ok(approved.target()?);
             }
         }
-        let planned = beside_steps(&wanted, || {
-            prepare_all(
-                self.context,
-                target,
-                &self.run.targets,
-                known.as_ref(),
-                &done,
-                Some((&gate, &overrides)),
-                Some(&folder),
-            )
-        })
-        .map_err(|error| held_open(error, approver))?;
-        let (mut prepared, steps, runtime) = (planned.stacks, planned.steps, planned.runtime);
-        self.judge(&gate, &mut prepared)?;
-        if self.run.stacks.is_empty() {
-            self.run.stacks = prepared
-                .iter()
-                .map(|stack| StackTarget {
-                    stack: stack.stack.clone(),
-                    dir: stack.dir.clone(),
-                    release: stack.release.clone(),
-                    from_commit: stack.deployed.to_string(),
-                })
-                .collect();
-        }
-        let approved: Vec<Envelope> = prepared
-            .iter()
-            .filter_map(|stack| self.journal.approved(&stack.stack).cloned())
-            .collect();
-        let approved_steps: Vec<StepEnvelope> = steps
-            .iter()
-            .filter_map(|step| self.journal.approved_step(&step.part.name).cloned())
-            .collect();
-        let was_awaiting = self.run.status == Status::AwaitingApproval;
-        let shown = self
-            .journal
-            .last_planned(&prepared.iter().map(|stack| stack.stack.as_str()).collect::<Vec<_>>());
-        let was_approved = self
-            .journal
-            .entries()
-            .iter()
-            .any(|entry| matches!(entry.event, Event::Approved { .. }));
-        self.planned_steps(&steps)?;
-        self.planned(&prepared)?;
-        self.guard(&gate, &mut prepared, &steps, approver)?;
-        let digest = digest_of(&prepared, &steps);
-        // Once something was done, what is left of the approved plan may be done; before that only that very plan.
-        let had_effect = self.journal.has_effect();
-        let nothing_new = resumed
-            && was_approved
-            && prepared.iter().all(|stack| {
-                approved.iter().any(|envelope| {
-                    envelope.stack == stack.stack
-                        && if had_effect {
-                            stack.envelope.is_part_of(envelope)
-                        } else {
-                            stack.envelope == *envelope
-                        }
-                })
-            })
-            && steps.iter().filter_map(PreparedStep::envelope).all(|envelope| {
-                let same = |approved: &StepEnvelope| match had_effect {
-                    true => envelope.is_part_of(approved),
-                    false => envelope == approved,
-                };
-                approved_steps.iter().any(same)
-            });
-        if !nothing_new {
-            if let Some(shown) = shown.filter(|shown| resumed && was_awaiting && *shown != digest) {
-                return Err(EngineError::new(
-                    Kind::AwaitingApproval,
-                    format!(
-                        "the plan has changed since it was shown ({shown:.12} then, {digest:.12} now): look at it again"
-                    ),
-                )
-                .hint(format!(
-                    "`infra-rollback resume {} --auto-approve` applies this one",
-                    self.run.id
-                )));
-            }
-            self.approve(&gate, &prepared, &steps, &digest, approver)?;
-        }
-        self.record_before(asked)?;
-        self.back_up(&prepared, &runtime)?;
-        gate.judge_again(self.context, &prepared, &self.moment(Phase::Apply)?)
-            .map_err(|error| held_open(error, approver))?;
-        self.announce_start()?;
-        self.begin_applying()?;
-        let forward = self.is_forward(target, &prepared)?;
-        let Done {
-            mut stacks,
-            steps: mut steps_done,
-            mut warnings,
-        } = self.do_parts(&prepared, &steps, forward)?;
-        steps_done.extend(self.done_before());
-        self.settle(&gate, target, &folder, approver, &mut stacks, &mut warnings)?;
-        let at_target = stacks.iter().all(|stack| !stack.changed_again);
-        self.record_result(target, &folder, at_target)?;
-        let verification = self.ask_after()?;
-        warnings.extend(prepared.iter().flat_map(|stack| stack.reconciled.warnings.clone()));
-        warnings.extend(steps.iter().filter_map(PreparedStep::warning));
-        Ok(Outcome {
-            run: Some(self.run.id.clone()),
-            status: Status::Completed.as_str(),
-            commit: self.run.commit.clone(),
-            digest,
-            seconds: self.started.elapsed().as_secs_f64(),
-            stacks,
-            steps: steps_done,
-            backup: self.run.backup.clone(),
-            result: self.run.result.clone(),
-            verification,
-            warnings,
-        })
+        Ok(wanted)
     }
 
     /// From here on effects may have happened; an approval given elsewhere is used up, and nobody but this very run may
@@ -427,34 +388,28 @@ impl Drive<'_> {
     }
 
     /// Lets every guard speak; what no one says yes to refuses the run.
-    fn guard(
-        &mut self,
-        gate: &Gate,
-        prepared: &mut [Prepared],
-        steps: &[PreparedStep],
-        approver: &dyn Approver,
-    ) -> Result<()> {
+    fn guard(&mut self, gate: &Gate, planned: &mut Planned, approver: &dyn Approver) -> Result<()> {
         let before = self.run.consent.clone();
-        let mut open = open_refusals(prepared, &self.run.consent);
-        open.extend(steps::open_refusals(steps, &self.run.consent));
+        let open = planned.open_refusals(&self.run.consent);
         self.context.observer.pause();
-        approver.show(prepared, steps, &open);
-        steps::obstacles(steps)?;
+        approver.show(planned, &open);
+        steps::obstacles(&planned.steps)?;
         let left = self.without_consent(open, approver);
         if !left.is_empty() {
-            return Err(not_accepted(refused(&left), open_denials(prepared).err(), approver));
+            return Err(not_accepted(refused(&left), open_denials(planned).err(), approver));
         }
         // What was accepted on the way is something that the policy judges by.
         if self.run.consent != before {
-            self.judge_anew(gate, prepared)?;
+            self.judge_anew(gate, planned)?;
         }
-        open_denials(prepared).map_err(|error| held_open(error, approver))?;
-        self.put_overrides_on_record(prepared)
+        open_denials(planned).map_err(|error| held_open(error, approver))?;
+        self.put_overrides_on_record(planned)
     }
 
     /// Puts on record what was planned, and what it is that an approval signs.
-    pub(crate) fn planned(&mut self, prepared: &[Prepared]) -> Result<()> {
-        for stack in prepared {
+    pub(crate) fn put_plan_on_record(&mut self, planned: &Planned) -> Result<()> {
+        self.planned_steps(planned)?;
+        for stack in &planned.stacks {
             self.journal.append(Event::Planned {
                 stack: stack.stack.clone(),
                 summary: summary(stack),
@@ -483,12 +438,11 @@ impl Drive<'_> {
     pub(crate) fn approve(
         &mut self,
         gate: &Gate,
-        prepared: &[Prepared],
-        steps: &[PreparedStep],
+        planned: &Planned,
         digest: &str,
         approver: &dyn Approver,
     ) -> Result<()> {
-        let answer = approver.approve(prepared, steps, digest);
+        let answer = approver.approve(planned, digest);
         self.answered_by_another(gate, answer, digest)
     }
 
@@ -624,13 +578,13 @@ pub(crate) fn remove_run_folder(context: &Context, run: &str) {
     }
 }
 
-fn outcome_without_run(target: &Target, digest: String, started: Instant, planned: &Planned) -> Outcome {
+fn outcome_without_run(target: &Target, started: Instant, planned: &Planned) -> Outcome {
     let prepared = &planned.stacks;
     Outcome {
         run: None,
         status: "planned",
         commit: target.commit.to_string(),
-        digest,
+        digest: planned.digest(),
         seconds: started.elapsed().as_secs_f64(),
         stacks: prepared
             .iter()
@@ -647,19 +601,8 @@ fn outcome_without_run(target: &Target, digest: String, started: Instant, planne
         backup: None,
         result: None,
         verification: None,
-        warnings: prepared
-            .iter()
-            .flat_map(|stack| stack.reconciled.warnings.clone())
-            .chain(planned.steps.iter().filter_map(PreparedStep::warning))
-            .collect(),
+        warnings: planned.warnings().collect(),
     }
-}
-
-/// The digest that a person approves.
-pub fn digest_of(prepared: &[Prepared], steps: &[PreparedStep]) -> String {
-    let envelopes: Vec<&Envelope> = prepared.iter().map(|stack| &stack.envelope).collect();
-    let steps: Vec<&StepEnvelope> = steps.iter().filter_map(PreparedStep::envelope).collect();
-    envelope::digest(&envelopes, &steps)
 }
 
 pub(crate) fn summary(prepared: &Prepared) -> String {

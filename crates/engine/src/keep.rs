@@ -8,18 +8,20 @@ use rollback_state::State;
 
 use crate::collect::{Downloaded, collect};
 use crate::context::Context;
+use crate::deployed;
 use crate::drive::Drive;
 use crate::error::{EngineError, Result};
 use crate::journal::Event;
 use crate::live::Live;
 use crate::observe::Stage;
-use crate::prepare::Prepared;
-use crate::steps::{self, Runtime};
+use crate::planning::Planned;
+use crate::steps;
 use crate::target::Target;
 
 impl Drive<'_> {
     /// A release of what is there now, before the first effect: what `undo` goes back to.
-    pub(crate) fn back_up(&mut self, prepared: &[Prepared], runtime: &Runtime) -> Result<()> {
+    pub(crate) fn back_up(&mut self, planned: &Planned) -> Result<()> {
+        let (prepared, runtime) = (&planned.stacks, &planned.runtime);
         if self.run.backup.is_some() || (prepared.is_empty() && runtime.steps.is_empty()) {
             return Ok(());
         }
@@ -27,7 +29,7 @@ impl Drive<'_> {
         let salt = Salt::of_project(context.store.as_ref(), &context.project)?;
         let commit = match prepared.first() {
             Some(stack) => stack.deployed.clone(),
-            None => self.deployed_commit()?,
+            None => deployed::last(context)?,
         };
         let mut release = Release::new(commit.as_str(), context.actor.clone());
         release.runtime = runtime.to_value();
@@ -39,7 +41,7 @@ impl Drive<'_> {
             context.observer.stage(&stack.stack, Stage::BackingUp);
             let known = context.stack(&stack.stack)?;
             let tree = context.repository.tree(&stack.deployed)?;
-            let deployed = crate::deployed::of_commit(context, known, &stack.deployed)?;
+            let deployed = deployed::of_commit(context, known, &stack.deployed)?;
             let folder = context.root.join(&known.dir);
             let downloaded = match &deployed.release {
                 Some((_, record)) => Downloaded::Record(record),

@@ -1,16 +1,21 @@
 //! Planning: what a run would do, without one.
 
 use jiff::Timestamp;
+use rollback_policy::Evaluation;
 use rollback_repository::CommitId;
 use uuid::Uuid;
 
 use crate::context::Context;
+use crate::deployed;
 use crate::drive::Options;
+use crate::envelope::{self, Envelope};
 use crate::error::{EngineError, Result};
-use crate::policy::{self, Gate, Moment, Phase};
+use crate::guard::open_refusals;
+use crate::policy::{self, Ends, Gate, Moment, Phase, PolicyRecord};
 use crate::prepare::{Prepared, Request, prepare};
-use crate::run::{Purpose, Run, Runs};
-use crate::steps::{self, PreparedStep, Runtime, Wanted};
+use crate::reconcile::Refusal;
+use crate::run::{Consent, Purpose, Run, Runs};
+use crate::steps::{self, PreparedStep, Runtime, StepEnvelope, Wanted};
 use crate::target::Target;
 
 /// What a run would do: with each stack, and with each step.
@@ -19,6 +24,70 @@ pub struct Planned {
     pub steps: Vec<PreparedStep>,
     /// Where the steps are now.
     pub(crate) runtime: Runtime,
+    /// Between what the steps go; none where none has anything to do.
+    pub(crate) ends: Option<Ends>,
+    /// The policy's verdict on the steps.
+    pub evaluation: Option<Evaluation>,
+}
+
+impl Planned {
+    /// One stack alone.
+    pub(crate) fn of_stack(stack: Prepared) -> Planned {
+        Planned {
+            stacks: vec![stack],
+            steps: Vec::new(),
+            runtime: Runtime::default(),
+            ends: None,
+            evaluation: None,
+        }
+    }
+
+    /// The steps that have something to do.
+    pub fn going(&self) -> impl Iterator<Item = &StepEnvelope> {
+        self.steps.iter().filter_map(PreparedStep::envelope)
+    }
+
+    pub(crate) fn going_mut(&mut self) -> impl Iterator<Item = &mut StepEnvelope> {
+        self.steps.iter_mut().filter_map(PreparedStep::envelope_mut)
+    }
+
+    /// The digest that a person approves.
+    pub fn digest(&self) -> String {
+        let envelopes: Vec<&Envelope> = self.stacks.iter().map(|stack| &stack.envelope).collect();
+        let steps: Vec<&StepEnvelope> = self.going().collect();
+        envelope::digest(&envelopes, &steps)
+    }
+
+    /// What needs an acceptance of its own and has none.
+    pub fn open_refusals(&self, consent: &Consent) -> Vec<Refusal> {
+        let mut open = open_refusals(&self.stacks, consent);
+        open.extend(steps::open_refusals(&self.steps, consent));
+        open
+    }
+
+    /// What the policy said to each stack, and without a name to the steps.
+    pub fn evaluations(&self) -> impl Iterator<Item = (Option<&str>, &Evaluation)> {
+        let stacks = self.stacks.iter();
+        let of_stacks = stacks.filter_map(|stack| Some((Some(stack.stack.as_str()), stack.evaluation.as_ref()?)));
+        of_stacks.chain(self.evaluation.iter().map(|evaluation| (None, evaluation)))
+    }
+
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        let of_stacks = (self.stacks.iter()).flat_map(|stack| stack.reconciled.warnings.clone());
+        of_stacks.chain(self.steps.iter().filter_map(PreparedStep::warning))
+    }
+
+    /// By which policy's verdicts it may go on, stack by stack; the steps' without a name.
+    pub(crate) fn policy_records(&self) -> impl Iterator<Item = (&str, &PolicyRecord)> {
+        let stacks = self.stacks.iter();
+        let of_stacks = stacks.filter_map(|stack| Some((stack.stack.as_str(), stack.envelope.policy.as_ref()?)));
+        // One verdict is in all of them.
+        let of_steps = self
+            .going()
+            .take(1)
+            .filter_map(|step| Some(("", step.policy.as_ref()?)));
+        of_stacks.chain(of_steps)
+    }
 }
 
 /// Plans as a run would, without one.
@@ -56,7 +125,7 @@ pub fn plan_with(
         false => steps::wanted(context, target)?,
     };
     let overrides = options.consent.overridden_rules();
-    let prepared = beside_steps(&wanted, || {
+    let prepared = beside_steps(context, target, &wanted, || {
         prepare_all(
             context,
             target,
@@ -72,24 +141,20 @@ pub fn plan_with(
     let mut prepared = prepared?;
     if let Some(gate) = gate {
         let moment = moment_of_options(context, &purpose, &target.revision, options)?;
-        gate.judge(context, &mut prepared.stacks, &moment);
+        gate.judge(context, &mut prepared, &moment);
     }
     Ok(prepared)
 }
 
-/// The documents that the policy is given for a rollback, one for each stack; nothing is judged.
+/// The documents that the policy is given for a rollback, one for each stack and one for the steps; nothing is judged.
 ///
 /// # Errors
 /// As [`prepare`].
 pub fn policy_documents(context: &Context, target: &Target, options: &Options) -> Result<Vec<serde_json::Value>> {
-    let prepared = plan_with(context, Purpose::To, target, options, false)?.stacks;
+    let planned = plan_with(context, Purpose::To, target, options, false)?;
     let gate = Gate::open(context)?;
     let moment = moment_of_options(context, &Purpose::To, &target.revision, options)?;
-    let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
-    Ok(prepared
-        .iter()
-        .map(|stack| gate.document(context, stack, &names, &moment))
-        .collect())
+    Ok(gate.documents(context, &planned, &moment))
 }
 
 /// What a policy is told of a run that is none yet.
@@ -119,7 +184,12 @@ pub(crate) fn moment_of_options<'a>(
 }
 
 /// Plans the stacks while the steps are looked at.
-pub(crate) fn beside_steps(wanted: &[Wanted], stacks: impl FnOnce() -> Result<Vec<Prepared>>) -> Result<Planned> {
+pub(crate) fn beside_steps(
+    context: &Context,
+    target: &Target,
+    wanted: &[Wanted],
+    stacks: impl FnOnce() -> Result<Vec<Prepared>>,
+) -> Result<Planned> {
     let (stacks, steps) = std::thread::scope(|scope| {
         let looking = scope.spawn(|| steps::prepare(wanted));
         let stacks = stacks();
@@ -127,7 +197,21 @@ pub(crate) fn beside_steps(wanted: &[Wanted], stacks: impl FnOnce() -> Result<Ve
         (stacks, steps.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (stacks, (steps, runtime)) = (stacks?, steps?);
-    Ok(Planned { stacks, steps, runtime })
+    let mut planned = Planned {
+        stacks,
+        steps,
+        runtime,
+        ends: None,
+        evaluation: None,
+    };
+    if planned.going().next().is_some() {
+        let deployed = match planned.stacks.first() {
+            Some(stack) => stack.deployed.clone(),
+            None => deployed::last(context)?,
+        };
+        planned.ends = Some(policy::ends_of_steps(context, &deployed, target)?);
+    }
+    Ok(planned)
 }
 
 pub(crate) fn prepare_all(

@@ -4,6 +4,7 @@
 mod denied;
 mod drive;
 mod facts;
+mod judging;
 mod mask;
 mod overriding;
 mod record;
@@ -21,13 +22,12 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{EngineError, Result};
-use crate::prepare::Prepared;
-use facts::Subject;
 
 pub use denied::Denial;
 pub(crate) use denied::{held_open, not_accepted};
-pub(crate) use facts::{End, history, known_bad, providers};
+pub(crate) use facts::{End, ends_of_steps, history, known_bad, providers};
 pub use facts::{Ends, Moment, Phase};
+pub use judging::open_denials;
 pub use overriding::PolicyOverride;
 pub(crate) use overriding::check_reason;
 pub use record::PolicyRecord;
@@ -187,30 +187,6 @@ impl Gate {
         Err(refusal_of("", &evaluation))
     }
 
-    /// Judges every stack that has a real plan, and writes the verdict into its envelope.
-    pub fn judge(&self, context: &Context, prepared: &mut [Prepared], moment: &Moment<'_>) {
-        let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
-        for stack in prepared.iter_mut().filter(|stack| stack.plan.is_some()) {
-            let document = facts::document(context, self, Subject::of(context, stack), &names, moment);
-            let evaluation = self.evaluate(&document, moment);
-            stack.envelope.policy = Some(self.record(&evaluation, moment));
-            stack.evaluation = Some(evaluation);
-        }
-    }
-
-    /// Asks once more, right before the first effect: a freeze window may have begun, a policy changed.
-    ///
-    /// # Errors
-    /// Refused where the verdict is another one now.
-    pub fn judge_again(&self, context: &Context, prepared: &[Prepared], moment: &Moment<'_>) -> Result<()> {
-        let names: Vec<String> = prepared.iter().map(|stack| stack.stack.clone()).collect();
-        for stack in prepared.iter().filter(|stack| stack.plan.is_some()) {
-            let document = facts::document(context, self, Subject::of(context, stack), &names, moment);
-            refuse_late(&stack.stack, &self.evaluate(&document, moment))?;
-        }
-        Ok(())
-    }
-
     fn evaluate(&self, document: &Document, moment: &Moment<'_>) -> Evaluation {
         self.policy
             .evaluate(&document.to_value(), &moment.consent.overridden_rules())
@@ -222,17 +198,6 @@ impl Gate {
             overrides: overriding::used(&self.policy, evaluation, moment),
             ..PolicyRecord::of(evaluation, BY_CONSENT)
         }
-    }
-
-    /// The document that a stack is judged by.
-    pub fn document(
-        &self,
-        context: &Context,
-        stack: &Prepared,
-        names: &[String],
-        moment: &Moment<'_>,
-    ) -> serde_json::Value {
-        facts::document(context, self, Subject::of(context, stack), names, moment).to_value()
     }
 
     fn open_windows(&self, now: Timestamp) -> Vec<rollback_policy::Freeze> {
@@ -254,50 +219,8 @@ pub fn plan_document(plan: &rollback_terraform::Plan, knowledge: &Knowledge) -> 
     serde_json::Value::Object(mask::plan(plan, &redactor))
 }
 
-/// What the policy does not let pass, beside what the engine's own guards ask for.
-///
-/// # Errors
-/// Refused, with every stack's denials.
-pub fn open_denials(prepared: &[Prepared]) -> Result<()> {
-    let mut open: Vec<Denial> = Vec::new();
-    let mut stacks = Vec::new();
-    for stack in prepared {
-        let Some(evaluation) = &stack.evaluation else { continue };
-        let asked_for: Vec<&str> = stack
-            .reconciled
-            .refusals
-            .iter()
-            .map(|refusal| refusal.address.as_str())
-            .collect();
-        let left: Vec<&Finding> = evaluation
-            .refusals()
-            .filter(|finding| {
-                let by_consent = BY_CONSENT.iter().any(|package| finding.rule.starts_with(package));
-                let address = finding.address.as_deref().unwrap_or_default();
-                !(by_consent && asked_for.contains(&address))
-            })
-            .collect();
-        let before = open.len();
-        open.extend(denied::denials(&stack.stack, evaluation, &left));
-        if open.len() > before {
-            stacks.push(stack.stack.as_str());
-        }
-    }
-    match open.is_empty() {
-        true => Ok(()),
-        false => Err(denied::refusal(open).during(format!("stack {}", stacks.join(", ")))),
-    }
-}
-
 /// The refusal that an evaluation is as a whole.
 fn refusal_of(stack: &str, evaluation: &Evaluation) -> EngineError {
     let left: Vec<&Finding> = evaluation.refusals().collect();
     denied::refusal(denied::denials(stack, evaluation, &left).collect())
-}
-
-fn refuse_late(stack: &str, evaluation: &Evaluation) -> Result<()> {
-    match evaluation.verdict.allows() {
-        true => Ok(()),
-        false => Err(refusal_of(stack, evaluation).during(format!("stack {stack}: right before the first effect"))),
-    }
 }

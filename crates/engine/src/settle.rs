@@ -10,13 +10,13 @@ use rollback_state::Mode;
 
 use crate::apply;
 use crate::context::Stack;
-use crate::drive::{Approver, Drive, StackOutcome, digest_of};
+use crate::drive::{Approver, Drive, StackOutcome};
 use crate::error::{Kind, Result};
-use crate::guard::open_refusals;
 use crate::journal::Event;
 use crate::live::Live;
+use crate::planning::Planned;
 use crate::policy::{Gate, open_denials};
-use crate::prepare::{Prepared, Request, prepare};
+use crate::prepare::{Request, prepare};
 use crate::target::Target;
 
 /// Data sources by which a stack reads another one's state.
@@ -115,12 +115,14 @@ impl Drive<'_> {
         self.journal.append(Event::Reopened {
             stack: stack.name.clone(),
         })?;
-        let mut prepared = [prepared];
-        self.judge(gate, &mut prepared)?;
-        let left = match self.approve_again(gate, &mut prepared, approver)? {
-            None => Some(apply::stack(context, stack, &prepared[0], &targets, &mut self.journal)?),
+        let mut planned = Planned::of_stack(prepared);
+        self.judge(gate, &mut planned)?;
+        let refused = self.approve_again(gate, &mut planned, approver)?;
+        let prepared = &planned.stacks[0];
+        let left = match refused {
+            None => Some(apply::stack(context, stack, prepared, &targets, &mut self.journal)?),
             Some(why) => {
-                let addresses: Vec<&str> = prepared[0]
+                let addresses: Vec<&str> = prepared
                     .reconciled
                     .items
                     .iter()
@@ -146,14 +148,14 @@ impl Drive<'_> {
             outcome.seconds += begun.elapsed().as_secs_f64();
             match &left {
                 Some(left) => {
-                    outcome.effects += prepared[0].reconciled.items.len();
+                    outcome.effects += prepared.reconciled.items.len();
                     outcome.verified = left.changes == 0;
                     outcome.changes_left = left.changes;
                     warnings.extend(left.warning(&stack.name));
                 }
                 None => {
                     outcome.verified = false;
-                    outcome.changes_left = prepared[0].reconciled.items.len();
+                    outcome.changes_left = prepared.reconciled.items.len();
                     outcome.changed_again = true;
                 }
             }
@@ -162,24 +164,19 @@ impl Drive<'_> {
     }
 
     /// The yes to what was not in the plan that was approved; why not, where nobody gives it.
-    fn approve_again(
-        &mut self,
-        gate: &Gate,
-        prepared: &mut [Prepared],
-        approver: &dyn Approver,
-    ) -> Result<Option<String>> {
-        self.planned(prepared)?;
+    fn approve_again(&mut self, gate: &Gate, planned: &mut Planned, approver: &dyn Approver) -> Result<Option<String>> {
+        self.put_plan_on_record(planned)?;
         self.context.observer.pause();
-        let open = open_refusals(prepared, &self.run.consent);
-        approver.show_again(prepared, &open);
+        let open = planned.open_refusals(&self.run.consent);
+        approver.show_again(planned, &open);
         if let Some(refusal) = self.without_consent(open, approver).first() {
             return Ok(Some(format!("{}: {}", refusal.address, refusal.message)));
         }
-        self.judge_anew(gate, prepared)?;
-        if let Err(error) = open_denials(prepared) {
+        self.judge_anew(gate, planned)?;
+        if let Err(error) = open_denials(planned) {
             return Ok(Some(error.message));
         }
-        match self.approve(gate, prepared, &[], &digest_of(prepared, &[]), approver) {
+        match self.approve(gate, planned, &planned.digest(), approver) {
             Ok(()) => Ok(None),
             Err(error) if matches!(error.kind, Kind::Refused | Kind::AwaitingApproval) => Ok(Some(error.message)),
             Err(error) => Err(error),

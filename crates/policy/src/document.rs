@@ -24,9 +24,12 @@ pub struct Document {
 pub struct Rollback {
     /// The version of this part: 1.
     pub format: u32,
-    pub stack: Host,
+    /// None where it is the steps that are judged.
+    pub stack: Option<Host>,
     /// The names of all stacks of the run.
     pub stacks: Vec<String>,
+    /// What the run does beside its stacks, whichever of them is judged: every step that has something to do.
+    pub steps: Vec<Step>,
     pub run: RunFacts,
     /// `plan` before anybody is asked, `apply` right before the first effect.
     pub phase: &'static str,
@@ -115,6 +118,29 @@ pub struct Change {
     pub protected: Option<String>,
     /// What of value it holds, from the knowledge of resource types.
     pub holds: Option<String>,
+}
+
+/// What one step of the runbook does.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    pub name: String,
+    /// `ecs-service`, `migration`, …
+    pub kind: String,
+    /// `lossless`, `data-loss`, `irreversible`.
+    pub reversibility: String,
+    pub changes: Vec<StepChange>,
+    /// What a person should know before the yes.
+    pub notes: Vec<String>,
+    /// What stands in its way.
+    pub obstacles: Vec<String>,
+}
+
+/// One line of what a step does; secrets are masked.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepChange {
+    pub what: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
 }
 
 /// What changed outside of Terraform since the last apply.
@@ -230,6 +256,7 @@ impl Document {
     /// What of Spacelift's input a rollback can give.
     fn spacelift(&self) -> Value {
         let rollback = &self.rollback;
+        let stack = rollback.stack.as_ref();
         let changes: Vec<Value> = rollback
             .changes
             .iter()
@@ -256,9 +283,9 @@ impl Document {
                 "created_at": nanoseconds(rollback.time),
             },
             "stack": {
-                "id": rollback.stack.name,
-                "name": rollback.stack.name,
-                "project_root": rollback.stack.dir,
+                "id": stack.map(|stack| &stack.name),
+                "name": stack.map(|stack| &stack.name),
+                "project_root": stack.map(|stack| &stack.dir),
                 "labels": rollback.environment.iter().collect::<Vec<_>>(),
                 "administrative": false,
                 "autodeploy": false,

@@ -20,7 +20,7 @@ mod test_run;
 pub use bundle::Bundle;
 pub use document::{
     Accepted, BrokenGlass, Change, Document, Drift, Earlier, Freeze, Host, Mark, Place, Provider, Risk, Rollback,
-    RunFacts, Settings,
+    RunFacts, Settings, Step, StepChange,
 };
 pub use error::PolicyError;
 pub use evaluation::{Evaluation, Finding, Level, RuleError, Verdict};

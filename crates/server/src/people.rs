@@ -7,12 +7,11 @@ use rollback_engine::context::Context;
 use rollback_engine::document;
 use rollback_engine::drive::{Answer, Approver};
 use rollback_engine::error::{EngineError, Kind, Result};
+use rollback_engine::planning::Planned;
 use rollback_engine::policy::wants_four_eyes;
-use rollback_engine::prepare::Prepared;
 use rollback_engine::reconcile::Refusal;
 use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::Consent;
-use rollback_engine::steps::PreparedStep;
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
@@ -102,12 +101,12 @@ impl<'a> People<'a> {
 }
 
 impl Approver for People<'_> {
-    fn show(&self, prepared: &[Prepared], steps: &[PreparedStep], _: &[Refusal]) {
-        self.keep(&document::plan(prepared, steps));
+    fn show(&self, planned: &Planned, _: &[Refusal]) {
+        self.keep(&document::plan(planned));
     }
 
     /// Nobody is there at that moment: it is left to do, and the run's warnings say so.
-    fn show_again(&self, _: &[Prepared], _: &[Refusal]) {}
+    fn show_again(&self, _: &Planned, _: &[Refusal]) {}
 
     fn show_restore(&self, report: &RestoreReport, refusals: &[Refusal]) {
         let needed: Vec<Value> = refusals
@@ -131,7 +130,7 @@ impl Approver for People<'_> {
         !self.rollback.dry_run
     }
 
-    fn approve(&self, _: &[Prepared], _: &[PreparedStep], digest: &str) -> Answer {
+    fn approve(&self, _: &Planned, digest: &str) -> Answer {
         self.answer(digest)
     }
 

@@ -5,10 +5,8 @@ use std::path::Path;
 use rollback_config::{Configuration, DiskTree, Manifest, load};
 use rollback_engine::document;
 use rollback_engine::error::{EngineError, Result};
-use rollback_engine::guard;
 use rollback_engine::planning;
 use rollback_engine::reconcile::{self, reconcile};
-use rollback_engine::steps::open_refusals;
 use rollback_engine::target::Target;
 use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Direction, Input, Knowledge, Step, compute};
@@ -43,12 +41,10 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
     let target = Target::resolve(&context, revision)?;
     let planned = planning::plan(&context, &target, &arguments.targets, arguments.offline)?;
     drop(context);
-    let mut refusals = guard::open_refusals(&planned.stacks, &Default::default());
-    refusals.extend(open_refusals(&planned.steps, &Default::default()));
-    plan_view::print(output, &planned.stacks, &planned.steps, &refusals);
-    output.document(&document::plan(&planned.stacks, &planned.steps));
-    let goes = planned.steps.iter().any(|step| step.envelope().is_some());
-    Ok(goes || planned.stacks.iter().any(|stack| !stack.reconciled.is_empty()))
+    let refusals = planned.open_refusals(&Default::default());
+    plan_view::print(output, &planned, &refusals);
+    output.document(&document::plan(&planned));
+    Ok(planned.going().next().is_some() || planned.stacks.iter().any(|stack| !stack.reconciled.is_empty()))
 }
 
 /// Two files, read side by side: no repository, no store, no terraform.

@@ -158,10 +158,10 @@ fn check(global: &Global, arguments: &PolicyCheckArguments, output: &Output) -> 
             reason: arguments.reason.clone(),
             ..Options::default()
         };
-        let prepared = planning::plan_with(&context, Purpose::To, &target, &options, false)?.stacks;
-        prepared
-            .into_iter()
-            .filter_map(|stack| Some((stack.stack, stack.evaluation?)))
+        let planned = planning::plan_with(&context, Purpose::To, &target, &options, false)?;
+        let judged = planned.evaluations();
+        judged
+            .map(|(stack, evaluation)| (stack.unwrap_or("steps").to_owned(), evaluation.clone()))
             .collect()
     } else {
         let (mut section, root) = settings(global)?;

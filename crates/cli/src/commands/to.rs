@@ -6,11 +6,10 @@ use rollback_engine::again;
 use rollback_engine::document;
 use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
 use rollback_engine::error::{EngineError, Result};
-use rollback_engine::prepare::Prepared;
+use rollback_engine::planning::Planned;
 use rollback_engine::reconcile::{Guard, Refusal};
 use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::Consent;
-use rollback_engine::steps::PreparedStep;
 use rollback_engine::undo;
 use rollback_runbook::checks::Verification;
 use serde_json::{Map, Value, json};
@@ -30,15 +29,15 @@ pub(super) struct Person<'o> {
 }
 
 impl Approver for Person<'_> {
-    fn show(&self, prepared: &[Prepared], steps: &[PreparedStep], refusals: &[Refusal]) {
-        plan_view::print(self.output, prepared, steps, refusals);
-        *self.shown.borrow_mut() = Some(document::plan(prepared, steps));
+    fn show(&self, planned: &Planned, refusals: &[Refusal]) {
+        plan_view::print(self.output, planned, refusals);
+        *self.shown.borrow_mut() = Some(document::plan(planned));
     }
 
-    fn show_again(&self, prepared: &[Prepared], refusals: &[Refusal]) {
+    fn show_again(&self, planned: &Planned, refusals: &[Refusal]) {
         self.output
             .line("\nNow that those which it reads are back, this is left to do:");
-        plan_view::print(self.output, prepared, &[], refusals);
+        plan_view::print(self.output, planned, refusals);
     }
 
     fn show_restore(&self, report: &RestoreReport, _: &[Refusal]) {
@@ -72,15 +71,14 @@ impl Approver for Person<'_> {
         .is_some_and(|answer| answer == refusal.address)
     }
 
-    fn approve(&self, prepared: &[Prepared], steps: &[PreparedStep], digest: &str) -> Answer {
-        let effects: usize = prepared.iter().map(|stack| stack.reconciled.items.len()).sum();
-        let and_steps = match steps.iter().filter(|step| step.envelope().is_some()).count() {
-            0 => String::new(),
-            count => format!(" and do {count} step(s)"),
+    fn approve(&self, planned: &Planned, digest: &str) -> Answer {
+        let effects: usize = planned.stacks.iter().map(|stack| stack.reconciled.items.len()).sum();
+        let what = match (planned.stacks.is_empty(), planned.going().count()) {
+            (false, 0) => format!("Apply this to {effects} object(s)"),
+            (false, count) => format!("Apply this to {effects} object(s) and do {count} step(s)"),
+            (true, count) => format!("Do {count} step(s)"),
         };
-        self.yes(&format!(
-            "\nApply this to {effects} object(s){and_steps}? Plan {digest:.12}. Only `yes` is a yes:"
-        ))
+        self.yes(&format!("\n{what}? Plan {digest:.12}. Only `yes` is a yes:"))
     }
 }
 

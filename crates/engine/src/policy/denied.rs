@@ -10,7 +10,7 @@ use crate::error::{EngineError, Kind};
 /// One denial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denial {
-    /// Empty where only one stack is concerned and nobody needs to be told which.
+    /// Empty where only one stack is concerned and nobody needs to be told which, and where steps are.
     pub stack: String,
     pub rule: String,
     /// `soft-mandatory`, `hard-mandatory`; `none` where the rule could not be judged.

@@ -6,10 +6,9 @@ use rollback_policy::BrokenGlass;
 use super::{Gate, Moment, Phase, PolicyRecord, history};
 use crate::approval::{Broken, Sufficient};
 use crate::drive::{Answer, Drive};
-use crate::envelope::Envelope;
 use crate::error::{EngineError, Kind, Result};
 use crate::journal::Event;
-use crate::prepare::Prepared;
+use crate::planning::Planned;
 
 /// How a run was approved: over the API, by as many people as it takes.
 const APPROVALS: &str = "approvals";
@@ -111,30 +110,30 @@ impl Drive<'_> {
     }
 
     /// Judges what was planned, before anybody is asked.
-    pub(crate) fn judge(&self, gate: &Gate, prepared: &mut [Prepared]) -> Result<()> {
-        gate.judge(self.context, prepared, &self.moment(Phase::Plan)?);
+    pub(crate) fn judge(&self, gate: &Gate, planned: &mut Planned) -> Result<()> {
+        gate.judge(self.context, planned, &self.moment(Phase::Plan)?);
         Ok(())
     }
 
     /// Judges again after something was accepted, and puts on record where that changes what an approval signs.
-    pub(crate) fn judge_anew(&mut self, gate: &Gate, prepared: &mut [Prepared]) -> Result<()> {
-        let shown: Vec<Envelope> = prepared.iter().map(|stack| stack.envelope.clone()).collect();
-        self.judge(gate, prepared)?;
-        if prepared.iter().map(|stack| &stack.envelope).ne(&shown) {
-            self.planned(prepared)?;
+    pub(crate) fn judge_anew(&mut self, gate: &Gate, planned: &mut Planned) -> Result<()> {
+        let shown = planned.digest();
+        self.judge(gate, planned)?;
+        if planned.digest() != shown {
+            self.put_plan_on_record(planned)?;
         }
         Ok(())
     }
 
     /// Puts on record which rules were overridden, by whom and why, once for each.
-    pub(crate) fn put_overrides_on_record(&mut self, prepared: &[Prepared]) -> Result<()> {
-        for stack in prepared {
-            self.overrides_on_record(&stack.stack, stack.envelope.policy.as_ref())?;
+    pub(crate) fn put_overrides_on_record(&mut self, planned: &Planned) -> Result<()> {
+        for (stack, record) in planned.policy_records() {
+            self.overrides_on_record(stack, Some(record))?;
         }
         Ok(())
     }
 
-    /// As [`Drive::put_overrides_on_record`], of one stack.
+    /// As [`Drive::put_overrides_on_record`], of one stack; without a name, of the steps.
     pub(crate) fn overrides_on_record(&mut self, stack: &str, record: Option<&PolicyRecord>) -> Result<()> {
         for one in record.iter().flat_map(|record| &record.overrides) {
             let is_known = self.journal.entries().iter().any(|entry| match &entry.event {

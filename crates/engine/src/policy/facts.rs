@@ -7,19 +7,22 @@ use rollback_config::{FileTree, LockFile};
 use rollback_inverse::Fate;
 use rollback_policy::{
     Accepted, BrokenGlass, Change, Document, Drift, Earlier, Host, Mark, Place, Provider, Risk, Rollback, RunFacts,
-    Settings,
+    Settings, Step, StepChange,
 };
 use rollback_release::{Release, StackRecord, Verdict};
 use rollback_repository::CommitId;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Gate, mask};
 use crate::collect::in_dir;
 use crate::context::Context;
 use crate::error::Result;
+use crate::planning::Planned;
 use crate::prepare::Prepared;
 use crate::reconcile::Item;
 use crate::run::{Consent, Purpose, Run, Runs};
+use crate::steps::StepEnvelope;
+use crate::target::Target;
 
 /// How many earlier runs a policy is told of.
 const HISTORY: usize = 20;
@@ -65,10 +68,10 @@ pub struct Ends {
     pub known_bad: Vec<Mark>,
 }
 
-/// What is judged: one stack's part of a run.
+/// What is judged: one stack's part of a run, or its steps.
 pub(crate) struct Subject<'a> {
-    pub(crate) stack: &'a str,
-    pub(crate) dir: &'a str,
+    /// Name and folder; none for the steps.
+    pub(crate) stack: Option<(&'a str, &'a str)>,
     /// Terraform's plan representation, masked.
     pub(crate) plan: Map<String, Value>,
     pub(crate) changes: Vec<Change>,
@@ -81,8 +84,7 @@ impl<'a> Subject<'a> {
         let plan = stack.plan.as_ref();
         let drifts = stack.reconciled.drift.iter();
         Subject {
-            stack: &stack.stack,
-            dir: &stack.dir,
+            stack: Some((&stack.stack, &stack.dir)),
             plan: plan.map(|plan| mask::plan(plan, &stack.redactor)).unwrap_or_default(),
             changes: (stack.reconciled.items.iter())
                 .map(|item| change(context, stack, item))
@@ -96,6 +98,64 @@ impl<'a> Subject<'a> {
                 .collect(),
             ends: &stack.ends,
         }
+    }
+
+    /// The steps of a run: there is no plan of Terraform's.
+    pub(super) fn of_steps(ends: &'a Ends) -> Subject<'a> {
+        Subject {
+            stack: None,
+            plan: empty_plan(None),
+            changes: Vec::new(),
+            drift: Vec::new(),
+            ends,
+        }
+    }
+}
+
+/// Terraform's plan representation of a plan without changes.
+pub(super) fn empty_plan(terraform_version: Option<&str>) -> Map<String, Value> {
+    let plan = json!({ "format_version": "1.2", "terraform_version": terraform_version, "resource_changes": [],
+        "resource_drift": [], "output_changes": {} });
+    plan.as_object().cloned().unwrap_or_default()
+}
+
+/// What a run does, whichever part of it is judged.
+pub(crate) struct Whole {
+    stacks: Vec<String>,
+    steps: Vec<Step>,
+}
+
+impl Whole {
+    pub(crate) fn of(planned: &Planned) -> Whole {
+        Whole {
+            stacks: planned.stacks.iter().map(|stack| stack.stack.clone()).collect(),
+            steps: planned.going().map(step).collect(),
+        }
+    }
+
+    /// Only this stack.
+    pub(super) fn of_stack(name: &str) -> Whole {
+        Whole {
+            stacks: vec![name.to_owned()],
+            steps: Vec::new(),
+        }
+    }
+}
+
+fn step(envelope: &StepEnvelope) -> Step {
+    let plan = &envelope.plan;
+    let change = |change: &rollback_runbook::step::StepChange| StepChange {
+        what: change.what.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+    };
+    Step {
+        name: envelope.step.clone(),
+        kind: envelope.kind.clone(),
+        reversibility: plan.reversibility.as_str().to_owned(),
+        changes: plan.changes.iter().map(change).collect(),
+        notes: plan.notes.clone(),
+        obstacles: plan.obstacles.clone(),
     }
 }
 
@@ -135,6 +195,26 @@ impl End<'_> {
         let entries = lock.providers.into_iter();
         entries.map(|(source, entry)| (source, entry.version)).collect()
     }
+}
+
+/// The ends of what steps do: the whole project's.
+///
+/// # Errors
+/// The marks cannot be read.
+pub(crate) fn ends_of_steps(context: &Context, deployed: &CommitId, target: &Target) -> Result<Ends> {
+    let end = |commit, release| End {
+        commit,
+        dir: "",
+        release,
+        record: None,
+    };
+    let release = target.releases().first();
+    Ok(Ends {
+        from: end(deployed, None).place(context),
+        to: end(&target.commit, release).place(context),
+        known_bad: known_bad(context, target.commit.as_str(), release)?,
+        ..Ends::default()
+    })
 }
 
 /// The providers of both ends; `kept` are those whose deployed version stays.
@@ -256,12 +336,12 @@ fn purpose(purpose: &Purpose) -> &'static str {
     }
 }
 
-/// The whole document for one stack.
+/// The whole document for one stack, or for the steps.
 pub(super) fn document(
     context: &Context,
     gate: &Gate,
     subject: Subject<'_>,
-    names: &[String],
+    whole: &Whole,
     moment: &Moment<'_>,
 ) -> Document {
     let section = &context.settings.policy;
@@ -271,18 +351,26 @@ pub(super) fn document(
             .map(|at| moment.now.duration_since(at).as_secs().max(0)),
         ..place.clone()
     };
-    let configured = context.stack(subject.stack).ok();
-    let workspace = configured.and_then(|configured| configured.workspace.clone());
+    let host = |(name, dir): (&str, &str)| {
+        let configured = context.stack(name).ok();
+        let workspace = configured.and_then(|configured| configured.workspace.clone());
+        Host {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+            workspace: workspace.unwrap_or_else(|| "default".to_owned()),
+        }
+    };
+    let own = |named: &[String]| match subject.stack {
+        Some((stack, _)) => of_stack(named, stack),
+        None => named.to_vec(),
+    };
     Document {
         plan: subject.plan,
         rollback: Rollback {
             format: 1,
-            stack: Host {
-                name: subject.stack.to_owned(),
-                dir: subject.dir.to_owned(),
-                workspace: workspace.unwrap_or_else(|| "default".to_owned()),
-            },
-            stacks: names.to_vec(),
+            stack: subject.stack.map(host),
+            stacks: whole.stacks.clone(),
+            steps: whole.steps.clone(),
             run: RunFacts {
                 id: moment.id.map(str::to_owned),
                 purpose: purpose(moment.purpose).to_owned(),
@@ -302,8 +390,8 @@ pub(super) fn document(
             changes: subject.changes,
             drift: subject.drift,
             accepted: Accepted {
-                data_loss: of_stack(&moment.consent.data_loss, subject.stack),
-                changes: of_stack(&moment.consent.changes, subject.stack),
+                data_loss: own(&moment.consent.data_loss),
+                changes: own(&moment.consent.changes),
             },
             risks: subject.ends.risks.clone(),
             providers: subject.ends.providers.clone(),

@@ -5,10 +5,10 @@ use rollback_inverse::{Fate, InversePlan};
 use rollback_policy::{Change, Evaluation, Place};
 use rollback_release::StateVersion;
 use rollback_state::State;
-use serde_json::json;
 
-use super::facts::{self, Subject};
-use super::{Ends, Gate, Moment, PolicyRecord, refusal_of, refuse_late};
+use super::facts::{self, Subject, Whole};
+use super::judging::refuse_late;
+use super::{Ends, Gate, Moment, PolicyRecord, refusal_of};
 use crate::context::{Context, Stack};
 use crate::deployed;
 use crate::error::Result;
@@ -43,12 +43,9 @@ impl<'a> Judged<'a> {
     }
 
     fn subject(&self) -> Subject<'_> {
-        let plan = json!({ "format_version": "1.2", "terraform_version": self.terraform_version, "resource_changes": [],
-            "resource_drift": [], "output_changes": {} });
         Subject {
-            stack: &self.stack.name,
-            dir: &self.stack.dir,
-            plan: plan.as_object().cloned().unwrap_or_default(),
+            stack: Some((&self.stack.name, &self.stack.dir)),
+            plan: facts::empty_plan(Some(&self.terraform_version)),
             changes: self.changes.clone(),
             drift: Vec::new(),
             ends: &self.ends,
@@ -64,8 +61,8 @@ impl Gate {
         judged: &Judged<'_>,
         moment: &Moment<'_>,
     ) -> (Evaluation, PolicyRecord) {
-        let names = [judged.stack.name.clone()];
-        let document = facts::document(context, self, judged.subject(), &names, moment);
+        let whole = Whole::of_stack(&judged.stack.name);
+        let document = facts::document(context, self, judged.subject(), &whole, moment);
         let evaluation = self.evaluate(&document, moment);
         let record = self.record(&evaluation, moment);
         (evaluation, record)
@@ -82,7 +79,7 @@ impl Gate {
         moment: &Moment<'_>,
     ) -> Result<()> {
         let (evaluation, _) = self.judge_restore(context, judged, moment);
-        refuse_late(&judged.stack.name, &evaluation)
+        refuse_late(&format!("stack {}", judged.stack.name), &evaluation)
     }
 }
 

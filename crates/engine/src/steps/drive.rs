@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use rollback_release::ReleaseKind;
-use rollback_repository::CommitId;
 use rollback_runbook::Part;
 use rollback_runbook::step::{Binding, Progress, StepError};
 
@@ -15,9 +13,11 @@ use super::order::waits;
 use super::prepare::{PreparedStep, step_error};
 use super::record::{StepEnvelope, StepOutcome};
 use crate::apply;
+use crate::deployed;
 use crate::drive::{Drive, StackOutcome};
 use crate::error::{EngineError, Result};
 use crate::journal::Event;
+use crate::planning::Planned;
 use crate::prepare::Prepared;
 use crate::target::Target;
 
@@ -105,16 +105,16 @@ impl Drive<'_> {
     ///
     /// # Errors
     /// The first failure.
-    pub(crate) fn do_parts(&mut self, prepared: &[Prepared], steps: &[PreparedStep], forward: bool) -> Result<Done> {
-        let going: Vec<&PreparedStep> = steps.iter().filter(|step| step.envelope().is_some()).collect();
-        let names: Vec<&str> = prepared.iter().map(|stack| stack.stack.as_str()).collect();
+    pub(crate) fn do_parts(&mut self, planned: &Planned, forward: bool) -> Result<Done> {
+        let going: Vec<&PreparedStep> = planned.steps.iter().filter(|step| step.envelope().is_some()).collect();
+        let names: Vec<&str> = planned.stacks.iter().map(|stack| stack.stack.as_str()).collect();
         let ordered: Vec<&Part> = going.iter().map(|step| &step.part).collect();
         let mut parts = Parts {
             waits: waits(&ordered, &names, forward)?,
             done: BTreeSet::new(),
             begun: BTreeSet::new(),
             steps: going,
-            stacks: prepared.iter().collect(),
+            stacks: planned.stacks.iter().collect(),
         };
         let mut done = Done::default();
         let mut failure: Option<EngineError> = None;
@@ -179,8 +179,8 @@ impl Drive<'_> {
     }
 
     /// Puts on record what the steps are to do.
-    pub(crate) fn planned_steps(&mut self, steps: &[PreparedStep]) -> Result<()> {
-        for envelope in steps.iter().filter_map(PreparedStep::envelope) {
+    pub(crate) fn planned_steps(&mut self, planned: &Planned) -> Result<()> {
+        for envelope in planned.going() {
             self.journal.append(Event::StepPlanned {
                 envelope: Box::new(envelope.clone()),
             })?;
@@ -213,26 +213,12 @@ impl Drive<'_> {
     }
 
     /// Whether the way leads to a later commit of the same line, as an undo does: then what others build on comes first.
-    pub(crate) fn is_forward(&self, target: &Target, prepared: &[Prepared]) -> Result<bool> {
-        let deployed = match prepared.first() {
+    pub(crate) fn is_forward(&self, target: &Target, planned: &Planned) -> Result<bool> {
+        let deployed = match planned.stacks.first() {
             Some(stack) => stack.deployed.clone(),
-            None => self.deployed_commit()?,
+            None => deployed::last(self.context)?,
         };
         Ok(self.context.repository.is_ancestor(&deployed, &target.commit)?)
-    }
-
-    /// The commit that was deployed last, where no stack of the run tells.
-    pub(crate) fn deployed_commit(&self) -> Result<CommitId> {
-        let newest = self
-            .context
-            .catalogue()
-            .summaries(usize::MAX)?
-            .into_iter()
-            .find(|release| !matches!(release.kind, ReleaseKind::Backup { .. }));
-        match newest {
-            Some(release) => Ok(self.context.repository.resolve(&release.commit)?),
-            None => Ok(self.context.repository.head()?),
-        }
     }
 
     fn do_stack(&mut self, stack: &Prepared, done: &mut Done) -> Result<()> {

@@ -50,6 +50,13 @@ impl PreparedStep {
         Some(format!("step {} is left as it is: {why}", self.part.name))
     }
 
+    pub(crate) fn envelope_mut(&mut self) -> Option<&mut StepEnvelope> {
+        match &mut self.way {
+            Way::Goes(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+
     /// What is approved, where there is something to do.
     pub fn envelope(&self) -> Option<&StepEnvelope> {
         match &self.way {
@@ -152,6 +159,7 @@ fn prepare_one(one: &Wanted) -> Result<(Binding, Way), StepError> {
             from: now.to_string(),
             to: target.to_string(),
             plan,
+            policy: None,
         })),
     };
     Ok((now, way))

@@ -4,6 +4,7 @@ use rollback_runbook::step::{Binding, StepPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
+use crate::policy::PolicyRecord;
 
 /// What is approved for one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct StepEnvelope {
     /// Where it goes.
     pub to: String,
     pub plan: StepPlan,
+    /// The policy's bundle and its verdict on all steps; none where it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyRecord>,
 }
 
 impl StepEnvelope {
@@ -40,6 +44,11 @@ impl StepEnvelope {
             && self.kind == approved.kind
             && self.to == approved.to
             && self.plan.reversibility <= approved.plan.reversibility
+            && match (&self.policy, &approved.policy) {
+                (Some(own), Some(approved)) => own.is_part_of(approved),
+                (None, _) => true,
+                (Some(_), None) => false,
+            }
     }
 }
 

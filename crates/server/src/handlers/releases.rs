@@ -233,7 +233,8 @@ pub fn eligibility(call: &Call) -> Result<Response> {
     let context = chosen(call, &call.queries("stack")?, "GET /v1/eligibility")?;
     let scrub = |error| context.secrets.scrub_error(error);
     let target = Target::resolve(&context, &to).map_err(scrub)?;
-    let prepared = planning::plan(&context, &target, &[], true).map_err(scrub)?.stacks;
+    let planned = planning::plan(&context, &target, &[], true).map_err(scrub)?;
+    let prepared = &planned.stacks;
     let items = || prepared.iter().flat_map(|stack| &stack.reconciled.items);
     let mut fates: BTreeMap<&str, usize> = BTreeMap::new();
     for item in items() {
@@ -258,7 +259,7 @@ pub fn eligibility(call: &Call) -> Result<Response> {
         .filter(|item| item.fate == Fate::Create)
         .map(|item| item.address.as_str())
         .collect();
-    let plan = document::plan(&prepared, &[]);
+    let plan = document::plan(&planned);
     ok(&json!({
         "to": to,
         "commit": target.commit.as_str(),
