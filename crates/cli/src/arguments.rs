@@ -319,6 +319,8 @@ pub struct PlanArguments {
     #[arg(long)]
     pub detailed_exitcode: bool,
     #[command(flatten)]
+    pub only: OnlyStepArguments,
+    #[command(flatten)]
     pub steps: StepArguments,
     #[command(flatten)]
     pub databases: DatabaseArguments,
@@ -332,6 +334,14 @@ pub struct StepArguments {
     /// Leave this [[step]] as it is; may be given several times
     #[arg(long = "skip-step", value_name = "NAME")]
     pub skip_step: Vec<String>,
+}
+
+/// Which `[[step]]`s a rollback is about, where it is not about everything.
+#[derive(Debug, Default, Args)]
+pub struct OnlyStepArguments {
+    /// Only this [[step]], and no stack unless --stack names one; may be given several times
+    #[arg(long = "step", value_name = "NAME", conflicts_with = "targets")]
+    pub only: Vec<String>,
 }
 
 /// Which databases are restored; a release alone never makes one go back.
@@ -370,6 +380,8 @@ pub struct ToArguments {
     pub reason: Option<String>,
     #[command(flatten)]
     pub skipping: SkipArguments,
+    #[command(flatten)]
+    pub only: OnlyStepArguments,
     #[command(flatten)]
     pub steps: StepArguments,
     #[command(flatten)]

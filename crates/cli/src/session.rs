@@ -254,7 +254,9 @@ pub fn open_for_run(
         .any(|name| !context.stacks.iter().any(|stack| stack.name == *name));
     let mut context = context;
     context.parts.retain(|part| run.steps.contains(&part.name));
-    if !missing && !names.is_empty() {
+    if global.stacks.is_empty() && run.is_about_steps_alone() {
+        context.stacks.clear();
+    } else if !missing && !names.is_empty() {
         context.stacks.retain(|stack| names.contains(&stack.name));
     }
     Ok(context)
@@ -269,8 +271,8 @@ pub fn open_to_undo(
 ) -> Result<Context> {
     let mut context = open(global, variables, output)?;
     let run = rollback_engine::undo::run_to_undo(&context, run)?;
-    if global.stacks.is_empty() && !run.selected.is_empty() {
-        context.stacks.retain(|stack| run.selected.contains(&stack.name));
+    if global.stacks.is_empty() {
+        context.stacks.retain(|stack| run.is_about(&stack.name));
     }
     context.parts.retain(|part| run.steps.contains(&part.name));
     Ok(context)

@@ -10,7 +10,7 @@ use rollback_runbook::Part;
 use rollback_runtime_aws::{Account, database_target};
 use uuid::Uuid;
 
-use crate::arguments::{DatabaseArguments, StepArguments};
+use crate::arguments::DatabaseArguments;
 
 /// Every configured step. `folder` is that of infra-rollback.toml.
 ///
@@ -40,12 +40,12 @@ pub fn parts(settings: &Project, folder: &Path, stacks: &[Stack]) -> Result<Vec<
     Ok(parts)
 }
 
-/// Whether the steps that the person does not want are there.
+/// Whether the named steps are there.
 ///
 /// # Errors
 /// There is no step of that name.
-pub fn check_names(context: &Context, arguments: &StepArguments) -> Result<()> {
-    for name in &arguments.skip_step {
+pub fn check_names(context: &Context, names: &[String]) -> Result<()> {
+    for name in names {
         if !context.parts.iter().any(|part| part.name == *name) {
             let known: Vec<&str> = context.parts.iter().map(|part| part.name.as_str()).collect();
             return Err(
@@ -59,17 +59,38 @@ pub fn check_names(context: &Context, arguments: &StepArguments) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out the steps that the person does not want.
+/// What a rollback is about, by the words of the command line. Who names steps, stacks or objects means those and nothing
+/// beside them.
+pub struct Choice<'a> {
+    pub only: &'a [String],
+    pub skipped: &'a [String],
+    /// Whether stacks were named; the context has these alone.
+    pub some_stacks: bool,
+    /// Whether objects were named.
+    pub some_objects: bool,
+}
+
+/// Leaves in the context what a rollback is about.
 ///
 /// # Errors
 /// As [`check_names`].
-pub fn choose(context: &mut Context, arguments: &StepArguments, some_stacks: bool, some_objects: bool) -> Result<()> {
-    check_names(context, arguments)?;
-    if some_stacks || some_objects {
-        // Who names stacks or objects means those and nothing beside them.
+pub fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<()> {
+    check_names(context, choice.only)?;
+    check_names(context, choice.skipped)?;
+    if !choice.only.is_empty() {
+        context.parts.retain(|part| choice.only.contains(&part.name));
+        if !choice.some_stacks {
+            context.stacks.clear();
+        }
+    } else if choice.some_stacks || choice.some_objects {
         context.parts.clear();
     }
-    context.parts.retain(|part| !arguments.skip_step.contains(&part.name));
+    context.parts.retain(|part| !choice.skipped.contains(&part.name));
+    if context.parts.is_empty() && context.stacks.is_empty() {
+        return Err(EngineError::usage(
+            "there is nothing left to do: what --step names, --skip-step leaves out",
+        ));
+    }
     Ok(())
 }
 

@@ -157,7 +157,7 @@ fn check_selection(context: &Context, run: &Run) -> Result<()> {
             .hint("resume it with the settings that it was started with"));
         }
     }
-    if asked.is_empty() || here == asked {
+    if here == asked || (asked.is_empty() && !run.is_about_steps_alone()) {
         return Ok(());
     }
     let names: Vec<String> = run.selected.iter().map(|name| format!("--stack {name}")).collect();

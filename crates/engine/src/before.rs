@@ -25,8 +25,13 @@ impl Before {
         let names: Vec<&str> = planned.stacks.iter().map(|stack| stack.stack.as_str()).collect();
         let steps = planned.steps.iter();
         Before {
-            stacks: names.iter().filter_map(|name| journal.approved(name).cloned()).collect(),
-            steps: steps.filter_map(|step| journal.approved_step(&step.part.name).cloned()).collect(),
+            stacks: names
+                .iter()
+                .filter_map(|name| journal.approved(name).cloned())
+                .collect(),
+            steps: steps
+                .filter_map(|step| journal.approved_step(&step.part.name).cloned())
+                .collect(),
             was_approved: (journal.entries().iter()).any(|entry| matches!(entry.event, Event::Approved { .. })),
             was_awaiting: drive.run.status == Status::AwaitingApproval,
             shown: journal.last_planned(&names),
@@ -57,9 +62,14 @@ impl Before {
         match &self.shown {
             Some(shown) if resumed && self.was_awaiting && shown != digest => Err(EngineError::new(
                 Kind::AwaitingApproval,
-                format!("the plan has changed since it was shown ({shown:.12} then, {digest:.12} now): look at it again"),
+                format!(
+                    "the plan has changed since it was shown ({shown:.12} then, {digest:.12} now): look at it again"
+                ),
             )
-            .hint(format!("`infra-rollback resume {} --auto-approve` applies this one", run.id))),
+            .hint(format!(
+                "`infra-rollback resume {} --auto-approve` applies this one",
+                run.id
+            ))),
             _ => Ok(()),
         }
     }

@@ -16,10 +16,7 @@ use crate::run::{Consent, Purpose, Runs, Status};
 pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose: &Purpose) -> Result<()> {
     for (other, _) in runs.unfinished()? {
         let undone = matches!(purpose, Purpose::Undo { run } if *run == other.id);
-        let shared = context
-            .stacks
-            .iter()
-            .find(|stack| other.selected.is_empty() || other.selected.contains(&stack.name));
+        let shared = context.stacks.iter().find(|stack| other.is_about(&stack.name));
         let step = context.parts.iter().find(|part| other.steps.contains(&part.name));
         let shared = shared
             .map(|stack| format!("stack {}", stack.name))

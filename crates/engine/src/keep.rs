@@ -80,7 +80,11 @@ impl Drive<'_> {
         // What only some objects went back to is not what is deployed now.
         let partial = !self.run.targets.is_empty() || self.run.stacks.is_empty();
         let from = self.run.stacks.first().map(|part| part.from_commit.clone());
-        let commit = from.filter(|_| partial).unwrap_or_else(|| target.commit.to_string());
+        let commit = match (partial, from) {
+            (false, _) => target.commit.to_string(),
+            (true, Some(from)) => from,
+            (true, None) => deployed::last(context)?.to_string(),
+        };
         let mut release = Release::new(commit, context.actor.clone());
         let before = match (partial, &self.run.backup) {
             (true, Some(backup)) => match backup.parse::<ReleaseId>() {

@@ -147,6 +147,21 @@ pub struct Run {
     pub result: Option<String>,
 }
 
+impl Run {
+    /// Whether it was asked for steps and for no stack.
+    pub fn is_about_steps_alone(&self) -> bool {
+        self.selected.is_empty() && !self.steps.is_empty()
+    }
+
+    /// Whether it works on a stack. A record of before the stacks were named in it is about all of them.
+    pub fn is_about(&self, stack: &str) -> bool {
+        match self.selected.is_empty() {
+            true => !self.is_about_steps_alone(),
+            false => self.selected.iter().any(|name| name == stack),
+        }
+    }
+}
+
 /// The runs of one project in a store.
 pub struct Runs<'s> {
     store: &'s dyn Store,

@@ -7,7 +7,7 @@ use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
 use crate::journal::{Event, Journal};
 use crate::live::Live;
-use crate::run::{Run, Runs};
+use crate::run::Runs;
 
 /// One more than every serial that was ever seen of a stack's state: by the backend's present and former versions, by releases,
 /// by writes through the service, by runs whose result no release keeps. Terraform applies a saved plan whenever lineage and
@@ -34,10 +34,9 @@ pub(crate) fn next(context: &Context, stack: &Stack, live: &Live) -> Result<u64>
 /// The highest serial that runs meant to write which are over and have no release of their result. What an unfinished run meant
 /// to write either lies in the backend, or was seen by nobody: it may mean the same once more.
 fn meant_by_runs(context: &Context, stack: &Stack) -> Result<u64> {
-    let concerns = |run: &Run| run.selected.is_empty() || run.selected.contains(&stack.name);
     let mut highest = 0;
     for (run, _) in Runs::new(context.store.as_ref(), &context.project).all()? {
-        if !run.status.is_over() || run.result.is_some() || !concerns(&run) {
+        if !run.status.is_over() || run.result.is_some() || !run.is_about(&stack.name) {
             continue;
         }
         for entry in Journal::open(context.store.as_ref(), &context.project, &run.id)?.entries() {

@@ -82,10 +82,16 @@ pub fn print_list(output: &Output, locks: &[(Holder, Life)], runs: &[Run]) {
         output.toned(
             Tone::Warning,
             &format!(
-                "run {} of {} keeps its stacks ({}): {}; `resume` or `abort` it",
+                "run {} of {} keeps its {} ({}): {}; `resume` or `abort` it",
                 run.id,
                 run.actor,
-                run.selected.join(", "),
+                if run.is_about_steps_alone() { "steps" } else { "stacks" },
+                (if run.is_about_steps_alone() {
+                    &run.steps
+                } else {
+                    &run.selected
+                })
+                .join(", "),
                 run.status.as_str()
             ),
         );
@@ -105,6 +111,7 @@ pub fn print_list(output: &Output, locks: &[(Holder, Life)], runs: &[Run]) {
             "run": run.id,
             "status": run.status,
             "stacks": run.selected,
+            "steps": run.steps,
             "locked": held(run),
         })).collect::<Vec<_>>(),
     }));

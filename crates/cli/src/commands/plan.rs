@@ -33,9 +33,12 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
     let mut context = session::open(global, &arguments.variables, output)?;
     steps::choose(
         &mut context,
-        &arguments.steps,
-        !global.stacks.is_empty(),
-        !arguments.targets.is_empty(),
+        &steps::Choice {
+            only: &arguments.only.only,
+            skipped: &arguments.steps.skip_step,
+            some_stacks: !global.stacks.is_empty(),
+            some_objects: !arguments.targets.is_empty(),
+        },
     )?;
     steps::restore_databases(&mut context, &arguments.databases)?;
     let target = Target::resolve(&context, revision)?;

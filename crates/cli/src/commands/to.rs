@@ -147,9 +147,12 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
     let mut context = session::open(global, &arguments.variables, output)?;
     steps::choose(
         &mut context,
-        &arguments.steps,
-        !global.stacks.is_empty(),
-        !arguments.targets.is_empty(),
+        &steps::Choice {
+            only: &arguments.only.only,
+            skipped: &arguments.steps.skip_step,
+            some_stacks: !global.stacks.is_empty(),
+            some_objects: !arguments.targets.is_empty(),
+        },
     )?;
     let id = steps::restore_databases(&mut context, &arguments.databases)?;
     context.locking = session::locking(&arguments.waiting, None);
@@ -171,7 +174,15 @@ pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<
 /// `undo`.
 pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
     let mut context = session::open_to_undo(global, arguments.run.as_deref(), &arguments.variables, output)?;
-    steps::choose(&mut context, &arguments.steps, false, false)?;
+    steps::choose(
+        &mut context,
+        &steps::Choice {
+            only: &[],
+            skipped: &arguments.steps.skip_step,
+            some_stacks: false,
+            some_objects: false,
+        },
+    )?;
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
@@ -192,7 +203,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
 pub fn resume(global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
     let mut context = session::open_for_run(global, arguments.run.as_deref(), &arguments.variables, output)?;
     context.locking = session::locking(&arguments.waiting, Some(&arguments.vouching));
-    steps::check_names(&context, &arguments.steps)?;
+    steps::check_names(&context, &arguments.steps.skip_step)?;
     let person = Person::new(output, arguments.auto_approve);
     let mut consent = consent(&arguments.consent, arguments.reason.as_deref(), &arguments.skipping);
     consent.skipped_steps.clone_from(&arguments.steps.skip_step);

@@ -29,6 +29,7 @@ const MOST_ROUNDS: usize = 20;
 pub fn plan(connection: &Connection, global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
     let revision = arguments.revision.as_deref().unwrap_or_default();
     refuse(&[
+        ("--step", !arguments.only.only.is_empty()),
         ("--skip-step", !arguments.steps.skip_step.is_empty()),
         ("--restore-database", !arguments.databases.restore_database.is_empty()),
     ])?;
@@ -72,6 +73,7 @@ fn offline(connection: &Connection, global: &Global, revision: &str) -> Result<V
 /// `to`.
 pub fn to(connection: &Connection, global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
     refuse(&[
+        ("--step", !arguments.only.only.is_empty()),
         ("--skip-step", !arguments.steps.skip_step.is_empty()),
         ("--skip-checks", arguments.skipping.skip_checks.is_some()),
         ("--lock-timeout", !arguments.waiting.lock_timeout.is_zero()),

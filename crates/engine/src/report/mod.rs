@@ -197,7 +197,12 @@ pub fn report(sources: &Sources<'_>) -> Report {
             Purpose::Restore { version } => format!("restore of state {version}"),
         },
         service: sources.incident.service.clone().unwrap_or_else(|| {
-            let names: Vec<&str> = run.selected.iter().map(String::as_str).collect();
+            let named = if run.is_about_steps_alone() {
+                &run.steps
+            } else {
+                &run.selected
+            };
+            let names: Vec<&str> = named.iter().map(String::as_str).collect();
             names.join(", ")
         }),
         revision: run.revision.clone(),
