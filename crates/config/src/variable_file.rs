@@ -23,9 +23,44 @@ pub fn parse_variable_file(name: &str, bytes: &[u8]) -> Result<Map<String, Value
     document.values(&source).map_err(place)
 }
 
+/// A line of a `.tfvars` file that gives a variable of this type what `-var NAME=TEXT` gives it: the very text where the
+/// type is a simple one or none is declared, else the text as HCL (Terraform's `VariableParsingMode`).
+pub fn assignment(name: &str, kind: &str, text: &str) -> String {
+    let value = match kind.trim() {
+        "" | "string" | "number" | "bool" => {
+            // JSON's escapes are HCL's, but for templates, which only HCL has.
+            let quoted = Value::from(text).to_string();
+            quoted.replace("${", "$${").replace("%{", "%%{")
+        }
+        _ => text.to_owned(),
+    };
+    format!("{name} = {value}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_assignment_means_the_very_text() {
+        for text in [
+            "plain",
+            "a \"b\" \\ c",
+            "${x} %{if} $${y}",
+            "line\nline\ttab",
+            "[1, 2]",
+            "ü \u{1}",
+        ] {
+            let line = assignment("v", "string", text);
+            assert_eq!(
+                parse_variable_file("a.tfvars", line.as_bytes()).unwrap()["v"],
+                text,
+                "{line}"
+            );
+        }
+        let line = assignment("v", "list(number)", "[1, 2]");
+        assert_eq!(parse_variable_file("a.tfvars", line.as_bytes()).unwrap()["v"][1], 2);
+    }
 
     #[test]
     fn both_syntaxes_give_values() {

@@ -1,10 +1,10 @@
 //! Provider configurations that live objects need and the target's configuration does not have
 //! (hashicorp/terraform#16777): their blocks are carried over from what is deployed, with the variables and locals
-//! that they name, under an alias of our own, and the objects are rewritten to it.
+//! that they name and the values that these had, under names of our own, and the objects are rewritten to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollback_config::{Configuration, Expr, LockFile, Module, ProviderConfig};
+use rollback_config::{Configuration, Expr, LockFile, Module, ProviderConfig, Variable};
 use rollback_inverse::{OrphanedProvider, ProviderRewrite};
 use serde_json::{Map, Value, json};
 
@@ -15,6 +15,8 @@ use crate::error::{EngineError, Result};
 pub struct Carried {
     /// Name in the root module's folder to text.
     pub files: BTreeMap<String, String>,
+    /// Values of the variables in them, as `TF_VAR_name` takes them.
+    pub variables: Vec<(String, String)>,
     pub rewrites: Vec<ProviderRewrite>,
     /// Source addresses whose entry in the lock file must come from the deployed release.
     pub providers: BTreeSet<String>,
@@ -59,11 +61,16 @@ fn local_name(module: &Module, source: &str) -> String {
     source.rsplit('/').next().unwrap_or(source).to_owned()
 }
 
-/// Carries the blocks over.
+/// Carries the blocks over. `values` tells what a variable of the deployed root module was given.
 ///
 /// # Errors
-/// A block that is needed is not in the deployed configuration either.
-pub fn carry(orphans: &[OrphanedProvider], deployed: &Configuration, target: &Configuration) -> Result<Carried> {
+/// A block that is needed is not in the deployed configuration either; a value that is needed is not known.
+pub fn carry(
+    orphans: &[OrphanedProvider],
+    deployed: &Configuration,
+    values: &dyn Fn(&str) -> Result<Option<String>>,
+    target: &Configuration,
+) -> Result<Carried> {
     let mut carried = Carried::default();
     let mut aliases: BTreeMap<&str, (String, String)> = BTreeMap::new();
     let mut required = Map::new();
@@ -86,8 +93,12 @@ pub fn carry(orphans: &[OrphanedProvider], deployed: &Configuration, target: &Co
             let text = match block {
                 Some((module, block)) => {
                     check_portable(module, block)?;
-                    used.follow(module, block.attributes.values());
-                    rename(block, &name, &alias)?
+                    let mut own = Needs::default();
+                    own.follow(module, block.attributes.values());
+                    let text = own.renamed(&rename(block, &name, &alias)?);
+                    used.variables.append(&mut own.variables);
+                    used.locals.append(&mut own.locals);
+                    text
                 }
                 // No block at all means its defaults: then an empty one is the same.
                 None => format!("provider \"{name}\" {{\n  alias = \"{alias}\"\n}}\n"),
@@ -123,7 +134,12 @@ pub fn carry(orphans: &[OrphanedProvider], deployed: &Configuration, target: &Co
             .files
             .insert("infra_rollback_providers_override.tf.json".to_owned(), text.to_string());
     }
-    if let Some(text) = used.text(target_root) {
+    for name in used.variables.keys() {
+        if let Some(value) = values(name)? {
+            carried.variables.push((format!("{PREFIX}{name}"), value));
+        }
+    }
+    if let Some(text) = used.text() {
         carried.files.insert("infra_rollback_values.tf".to_owned(), text);
     }
     Ok(carried)
@@ -206,29 +222,31 @@ fn check_portable(module: &Module, block: &ProviderConfig) -> Result<()> {
     Ok(())
 }
 
+/// Before the names of what is carried along: the target may have the same names with other values, and what is carried
+/// must mean what it meant.
+const PREFIX: &str = "infra_rollback_";
+
 /// Variables and locals of the root module that carried blocks name.
 #[derive(Default)]
-struct Needs {
-    variables: BTreeMap<String, String>,
-    locals: BTreeMap<String, String>,
+struct Needs<'c> {
+    variables: BTreeMap<&'c str, &'c Variable>,
+    locals: BTreeMap<&'c str, &'c Expr>,
 }
 
-impl Needs {
-    fn follow<'e>(&mut self, module: &Module, expressions: impl Iterator<Item = &'e Expr>) {
+impl<'c> Needs<'c> {
+    fn follow(&mut self, module: &'c Module, expressions: impl Iterator<Item = &'c Expr>) {
         for expression in expressions {
             for reference in &expression.references {
                 let mut parts = reference.split('.');
                 match (parts.next(), parts.next()) {
                     (Some("var"), Some(name)) => {
-                        if let Some(variable) = module.variables.get(name)
-                            && self.variables.insert(name.to_owned(), variable.text.clone()).is_none()
-                        {
-                            self.follow(module, variable.default.iter());
+                        if let Some((name, variable)) = module.variables.get_key_value(name) {
+                            self.variables.insert(name, variable);
                         }
                     }
                     (Some("local"), Some(name)) => {
-                        if let Some(local) = module.locals.get(name)
-                            && self.locals.insert(name.to_owned(), local.text.clone()).is_none()
+                        if let Some((name, local)) = module.locals.get_key_value(name)
+                            && self.locals.insert(name, local).is_none()
                         {
                             self.follow(module, std::iter::once(local));
                         }
@@ -239,19 +257,58 @@ impl Needs {
         }
     }
 
-    /// Those that the target does not declare itself.
-    fn text(&self, target: &Module) -> Option<String> {
-        let mut text = String::new();
-        for (name, block) in &self.variables {
-            if !target.variables.contains_key(name) {
-                text.push_str(block);
-                text.push('\n');
+    /// A text with the carried names in it.
+    fn renamed(&self, text: &str) -> String {
+        let is_name = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
+        let mut renamed = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((at, kind)) = ["var.", "local."]
+            .iter()
+            .filter_map(|kind| Some((rest.find(kind)?, *kind)))
+            .min()
+        {
+            let before = rest[..at].chars().next_back();
+            let (head, tail) = rest.split_at(at + kind.len());
+            let name = &tail[..tail.find(|character| !is_name(character)).unwrap_or(tail.len())];
+            let is_ours = match kind {
+                "var." => self.variables.contains_key(name),
+                _ => self.locals.contains_key(name),
+            };
+            renamed.push_str(head);
+            if is_ours && before.is_none_or(|before| !is_name(before) && before != '.') {
+                renamed.push_str(PREFIX);
             }
+            rest = tail;
         }
-        for (name, value) in &self.locals {
-            if !target.locals.contains_key(name) {
-                text.push_str(&format!("locals {{\n  {name} = {value}\n}}\n"));
+        renamed.push_str(rest);
+        renamed
+    }
+
+    /// Their declarations. The values of then come beside them, not from the target's files.
+    fn text(&self) -> Option<String> {
+        let mut text = String::new();
+        for (name, variable) in &self.variables {
+            text.push_str(&format!("variable \"{PREFIX}{name}\" {{\n"));
+            if !variable.kind.is_empty() {
+                text.push_str(&format!("  type = {}\n", variable.kind));
             }
+            if let Some(default) = &variable.default {
+                text.push_str(&format!("  default = {}\n", default.text.trim()));
+            }
+            if variable.sensitive {
+                text.push_str("  sensitive = true\n");
+            }
+            if variable.ephemeral {
+                text.push_str("  ephemeral = true\n");
+            }
+            if !variable.nullable {
+                text.push_str("  nullable = false\n");
+            }
+            text.push_str("}\n");
+        }
+        for (name, local) in &self.locals {
+            let value = self.renamed(local.text.trim());
+            text.push_str(&format!("locals {{\n  {PREFIX}{name} = {value}\n}}\n"));
         }
         (!text.is_empty()).then_some(text)
     }

@@ -25,6 +25,8 @@ use crate::terraform_error;
 pub const PLAN_FILE: &str = "infra-rollback.tfplan";
 /// The plan of what is left afterwards; never applied.
 const LEFT_FILE: &str = "infra-rollback.left.tfplan";
+/// The values that were given for this run.
+const GIVEN_FILE: &str = "infra-rollback.given.tfvars";
 const LOCK_FILE: &str = ".terraform.lock.hcl";
 /// On states up to so many bytes terraform may let garbage gather: a quarter of the processor time of its commands goes
 /// into collecting it, for memory that nobody misses (the AWS provider, the largest there is, grows from 590 to 616 MB).
@@ -106,9 +108,10 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
     let _ = std::fs::remove_file(&state);
     let mut variables = recipe.stack.variables.clone();
     variables.extend(left_out(context, recipe));
-    variables.extend(context.given.variables.iter().cloned());
+    variables.extend(recipe.carried.variables.iter().cloned());
     let mut var_files = named_var_files(recipe, &root);
     var_files.extend(context.given.files.iter().cloned());
+    var_files.extend(given_values(context, recipe, &root)?);
     let folder = Folder::new(
         &context.terraform,
         &root,
@@ -444,6 +447,24 @@ fn named_var_files(recipe: &Recipe<'_>, root: &Path) -> Vec<PathBuf> {
         .filter(|name| !crate::collect::is_taken_by_itself(name) && root.join(name).exists())
         .map(PathBuf::from)
         .collect()
+}
+
+/// What is given now wins over every file, as `-var` does with Terraform; but nobody sees a file's values in a list of
+/// processes.
+fn given_values(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result<Option<PathBuf>> {
+    let declared = recipe.configuration.root().map(|module| &module.variables);
+    let mut text = String::new();
+    for (name, value) in &context.given.variables {
+        let Some(variable) = declared.and_then(|declared| declared.get(name)) else {
+            continue;
+        };
+        text.push_str(&rollback_config::assignment(name, &variable.kind, value));
+    }
+    if text.is_empty() {
+        return Ok(None);
+    }
+    write(&root.join(GIVEN_FILE), text.as_bytes())?;
+    Ok(Some(PathBuf::from(GIVEN_FILE)))
 }
 
 /// Sensitive values that the release left out of a variable file, taken from that file as it lies there today; whether

@@ -2,10 +2,8 @@
 //! both places then, and Terraform would look for today's in yesterday's.
 
 use rollback_config::Configuration;
-use rollback_release::StackRecord;
 use rollback_state::{Mode, State};
 
-use crate::context::Context;
 use crate::reconcile::{Guard, Refusal};
 
 /// Arguments of a provider configuration that say where its objects live.
@@ -71,26 +69,11 @@ pub fn moved_providers(now: &Placed<'_>, then: &Placed<'_>, current: &State) -> 
 
 /// A configuration with the values that its root variables have from files.
 pub struct Placed<'a> {
-    configuration: &'a Configuration,
-    assigned: serde_json::Map<String, serde_json::Value>,
+    pub configuration: &'a Configuration,
+    pub assigned: serde_json::Map<String, serde_json::Value>,
 }
 
-impl<'a> Placed<'a> {
-    pub fn new(context: &Context, configuration: &'a Configuration, record: Option<&StackRecord>) -> Self {
-        let mut assigned = serde_json::Map::new();
-        for file in record.iter().flat_map(|record| &record.variable_files) {
-            if let Some(bytes) = file.blob.and_then(|blob| context.store.get_blob(&blob).ok())
-                && let Ok(values) = rollback_config::parse_variable_file(&file.path, &bytes)
-            {
-                assigned.extend(values);
-            }
-        }
-        Placed {
-            configuration,
-            assigned,
-        }
-    }
-
+impl Placed<'_> {
     /// What an argument comes to, through variables and locals as far as these are literal; else its text.
     fn value(&self, expression: Option<&rollback_config::Expr>) -> Option<String> {
         let mut expression = expression?;

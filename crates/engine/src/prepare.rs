@@ -15,6 +15,7 @@ use rollback_state::{Mode, State};
 use rollback_terraform::Plan;
 use sha2::{Digest, Sha256};
 
+use crate::assigned;
 use crate::carry::{self, Carried};
 use crate::closure;
 use crate::collect::in_dir;
@@ -160,9 +161,19 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     ));
     // Whatever is said from here on, errors of terraform among it, is said without what these states hold secret.
     context.secrets.hide(Arc::clone(&redactor));
+    let deployed_tree = context.repository.tree(&deployed.commit).ok();
+    let goal_tree = context.repository.tree(&commit).ok();
+    let deployed_values = assigned::Deployed::new(
+        context,
+        stack,
+        deployed_tree.as_ref().map(|tree| tree as &dyn FileTree),
+        &deployed.dir,
+        deployed.release.as_ref().map(|(_, record)| record),
+    );
     let carried = carry::carry(
         &inverse.orphaned_providers,
         &deployed.configuration,
+        &|name| deployed_values.value(name),
         &goal.configuration,
     )?;
     let serial = current.serial() + 1;
@@ -203,16 +214,20 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     });
     reconciled.warnings.splice(0..0, warnings);
     reconciled.refusals.extend(moved_providers(
-        &Placed::new(
-            context,
-            &deployed.configuration,
-            deployed.release.as_ref().map(|(_, record)| record),
-        ),
-        &Placed::new(
-            context,
-            &goal.configuration,
-            goal.record.as_ref().map(|(_, record)| record),
-        ),
+        &Placed {
+            configuration: &deployed.configuration,
+            assigned: deployed_values.files().clone(),
+        },
+        &Placed {
+            configuration: &goal.configuration,
+            assigned: assigned::by_files(
+                context,
+                stack,
+                goal_tree.as_ref().map(|tree| tree as &dyn FileTree),
+                &goal.dir,
+                goal.record.as_ref().map(|(_, record)| record),
+            ),
+        },
         &current,
     ));
     reconciled.refusals.extend(joined.unresolved.iter().map(|left| Refusal {

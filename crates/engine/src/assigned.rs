@@ -1,0 +1,133 @@
+//! The values that the root variables of a configuration were given, as far as anything tells: by files of assignments,
+//! which a release keeps and Git has; by the environment and the command line, of which a release keeps fingerprints.
+
+use std::collections::BTreeMap;
+
+use rollback_config::FileTree;
+use rollback_release::{Salt, StackRecord, VariableOrigin};
+use serde_json::{Map, Value};
+
+use crate::collect::{in_dir, is_taken_by_itself, variable_file_names};
+use crate::context::{Context, Stack};
+use crate::error::{EngineError, Result};
+
+/// What files assign.
+pub(crate) fn by_files(
+    context: &Context,
+    stack: &Stack,
+    tree: Option<&dyn FileTree>,
+    dir: &str,
+    record: Option<&StackRecord>,
+) -> Map<String, Value> {
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    match record {
+        Some(record) => {
+            for file in &record.variable_files {
+                if let Some(bytes) = file.blob.and_then(|blob| context.store.get_blob(&blob).ok()) {
+                    files.push((file.path.clone(), bytes));
+                }
+            }
+        }
+        None => {
+            let entries = tree.and_then(|tree| tree.list(dir).ok()).unwrap_or_default();
+            let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+            for name in variable_file_names(stack, &names) {
+                if let Some(bytes) = tree.and_then(|tree| tree.read(&in_dir(dir, &name)).ok().flatten()) {
+                    files.push((name, bytes));
+                }
+            }
+        }
+    }
+    files.sort_by_key(|(name, _)| precedence(name));
+    let mut assigned = Map::new();
+    for (name, bytes) in files {
+        assigned.extend(rollback_config::parse_variable_file(&name, &bytes).unwrap_or_default());
+    }
+    assigned
+}
+
+/// The later one wins (Terraform's documentation, "Variable definition precedence"). Files that are named on the command
+/// line keep their order.
+fn precedence(name: &str) -> (u8, String) {
+    match name {
+        "terraform.tfvars" => (0, String::new()),
+        "terraform.tfvars.json" => (1, String::new()),
+        name if is_taken_by_itself(name) => (2, name.to_owned()),
+        _ => (3, String::new()),
+    }
+}
+
+/// The value of each root variable of what is deployed, as `TF_VAR_name` takes it.
+pub(crate) struct Deployed<'c> {
+    context: &'c Context,
+    stack: &'c Stack,
+    files: Map<String, Value>,
+    /// By the environment or the command line.
+    outside: BTreeMap<String, (VariableOrigin, rollback_release::Fingerprint)>,
+}
+
+impl<'c> Deployed<'c> {
+    pub(crate) fn new(
+        context: &'c Context,
+        stack: &'c Stack,
+        tree: Option<&dyn FileTree>,
+        dir: &str,
+        record: Option<&StackRecord>,
+    ) -> Deployed<'c> {
+        let outside = record.iter().flat_map(|record| &record.variables);
+        Deployed {
+            context,
+            stack,
+            files: by_files(context, stack, tree, dir, record),
+            outside: outside
+                .filter(|variable| variable.origin != VariableOrigin::File)
+                .map(|variable| (variable.name.clone(), (variable.origin, variable.fingerprint.clone())))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn files(&self) -> &Map<String, Value> {
+        &self.files
+    }
+
+    /// None where it had its default.
+    ///
+    /// # Errors
+    /// It was given from outside, and what is given now is nothing or another value.
+    pub(crate) fn value(&self, name: &str) -> Result<Option<String>> {
+        let by_file = self.files.get(name).map(text);
+        match self.outside.get(name) {
+            Some((VariableOrigin::CommandLine, fingerprint)) => self.given_again(name, fingerprint).map(Some),
+            Some((_, fingerprint)) if by_file.is_none() => self.given_again(name, fingerprint).map(Some),
+            _ => Ok(by_file.or_else(|| self.settings(name))),
+        }
+    }
+
+    fn settings(&self, name: &str) -> Option<String> {
+        let mut variables = self.stack.variables.iter().rev();
+        variables
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.clone())
+    }
+
+    fn given_again(&self, name: &str, fingerprint: &rollback_release::Fingerprint) -> Result<String> {
+        let salt = Salt::of_project(self.context.store.as_ref(), &self.context.project)?;
+        let mut given = self.context.given.variables.iter().rev();
+        let given = given.find(|(given, _)| given == name).map(|(_, value)| value.clone());
+        let given = given.or_else(|| std::env::var(format!("TF_VAR_{name}")).ok());
+        given
+            .filter(|value| salt.fingerprint(name, &Value::from(value.as_str())) == *fingerprint)
+            .ok_or_else(|| {
+                EngineError::failed(format!(
+                    "a provider configuration of what is deployed needs the variable {name} as it was given when that was \
+                     applied, from the environment or the command line"
+                ))
+                .hint(format!("give it again: --var {name}=VALUE"))
+            })
+    }
+}
+
+/// Strings as they are, the rest in JSON, which HCL reads.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
