@@ -2,12 +2,12 @@
 //! Terraform's real plan over it, and the two reconciled.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rollback_config::{Configuration, FileTree};
 use rollback_inverse::redact::Redactor;
-use rollback_inverse::{Input, InversePlan, Joined, compute, join};
+use rollback_inverse::{Elsewhere, Input, InversePlan, Joined, compute_beside, join};
 use rollback_policy::Evaluation;
 use rollback_release::StackRecord;
 use rollback_repository::CommitId;
@@ -27,8 +27,10 @@ use crate::folder::{self, WorkFolder};
 use crate::history::{self, End};
 use crate::live::Live;
 use crate::observe::Stage;
+use crate::others;
 use crate::placed::{Placed, moved_providers};
 use crate::policy::{self, Ends, Gate};
+use crate::probe;
 use crate::reconcile::{self, Guard, Reconciled, Refusal};
 use crate::risk;
 use crate::secrets;
@@ -151,8 +153,17 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         knowledge: &context.knowledge,
         secrets: &secrets,
     };
-    let mut inverse = compute(&input);
-    closure::restrict(&mut inverse, request.targets, &current, goal.state.as_ref())?;
+    let mut elsewhere = Elsewhere::default();
+    let invert = |elsewhere: &Elsewhere| -> Result<InversePlan> {
+        let mut inverse = compute_beside(&input, elsewhere);
+        closure::restrict(&mut inverse, request.targets, &current, goal.state.as_ref())?;
+        Ok(inverse)
+    };
+    let mut inverse = invert(&elsewhere)?;
+    if others::matter(context, &inverse) {
+        others::look(context, &stack.name, request.target, &mut elsewhere)?;
+        inverse = invert(&elsewhere)?;
+    }
     let states: Vec<&State> = std::iter::once(&current).chain(goal.state.as_ref()).collect();
     let redactor = Arc::new(Redactor::new(
         states,
@@ -170,38 +181,79 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         &deployed.dir,
         deployed.release.as_ref().map(|(_, record)| record),
     );
-    let carried = carry::carry(
-        &inverse.orphaned_providers,
-        &deployed.configuration,
-        &|name| deployed_values.value(name),
-        &goal.configuration,
-    )?;
-    let serial = current.serial() + 1;
-    let mut joined = join(&current, goal.state.as_ref(), &inverse, serial, &carried.rewrites)?;
-    if !joined.edited {
-        // Nothing is written then, so that the plan must be of the very bytes that are live.
-        joined.state = current.clone();
-    } else if request.folder.is_some() {
-        // Only what may be written is worth the look at everything that was ever written.
-        let mut editor = joined.state.edit();
-        editor.set_serial(serial::next(context, stack, &live)?);
-        joined.state = editor.finish()?;
-    }
-    warnings.extend(carried.notes.iter().cloned());
+    let arrange = |inverse: &InversePlan| -> Result<(Carried, Joined)> {
+        let carried = carry::carry(
+            &inverse.orphaned_providers,
+            &deployed.configuration,
+            &|name| deployed_values.value(name),
+            &goal.configuration,
+        )?;
+        let serial = current.serial() + 1;
+        let mut joined = join(&current, goal.state.as_ref(), inverse, serial, &carried.rewrites)?;
+        if !joined.edited {
+            // Nothing is written then, so that the plan must be of the very bytes that are live.
+            joined.state = current.clone();
+        } else if request.folder.is_some() {
+            // Only what may be written is worth the look at everything that was ever written.
+            let mut editor = joined.state.edit();
+            editor.set_serial(serial::next(context, stack, &live)?);
+            joined.state = editor.finish()?;
+        }
+        Ok((carried, joined))
+    };
+    let (mut carried, mut joined) = arrange(&inverse)?;
 
     let ends = ends(context, request, &commit, &goal, &deployed, &joined)?;
     if let Some((gate, overrides)) = request.gate {
         gate.before_terraform(&ends.risks, overrides)?;
     }
+    let way = Way {
+        context,
+        request,
+        commit: &commit,
+        goal: &goal,
+        deployed: &deployed,
+        live: &live,
+    };
     let (work, plan) = match request.folder {
         Some(root) => {
-            let (work, plan) = plan_for_real(
-                context, request, root, &commit, &goal, &deployed, &live, &joined, &carried,
-            )?;
+            let candidates = probe::candidates(&inverse, goal.state.as_ref());
+            let asking = match candidates.is_empty() {
+                true => None,
+                false => {
+                    let all_there = invert(&probe::all_there(&elsewhere, &candidates))?;
+                    let (carried, joined) = arrange(&all_there)?;
+                    Some(way.folder(&root.join("probe"), &joined, &carried)?)
+                }
+            };
+            let (mut made, found) = std::thread::scope(|scope| {
+                let asking = (asking.as_ref()).map(|work| scope.spawn(|| probe::ask(work, &candidates)));
+                let made = way.plan(root, &joined, &carried);
+                let found = asking.map(|asking| asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                (made, found)
+            });
+            match found {
+                Some(Ok(found)) if !found.is_empty() => {
+                    found
+                        .iter()
+                        .for_each(|address| elsewhere.found(candidates[address].clone()));
+                    inverse = invert(&elsewhere)?;
+                    (carried, joined) = arrange(&inverse)?;
+                    // Another folder: the first one's state is not the one to plan over.
+                    made = way.plan(&root.join("found"), &joined, &carried);
+                }
+                Some(Err(error)) if made.is_ok() => warnings.push(format!(
+                    "whether {} still exist(s) could not be found out: {error}",
+                    candidates.keys().cloned().collect::<Vec<_>>().join(", ")
+                )),
+                _ => {}
+            }
+            let (work, plan) = made?;
             (Some(work), Some(plan))
         }
         None => (None, None),
     };
+    warnings.extend(carried.notes.iter().cloned());
     let mut reconciled = reconcile::reconcile(&reconcile::Input {
         inverse: &inverse,
         knowledge: &context.knowledge,
@@ -405,44 +457,51 @@ fn check_lineage(stack: &Stack, live: &Live, target: Option<&State>) -> Result<(
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)] // One call, everything in it is needed for the folder.
-fn plan_for_real(
-    context: &Context,
-    request: &Request<'_>,
-    root: &Path,
-    goal_commit: &CommitId,
-    goal: &Goal,
-    deployed: &Deployed,
-    live: &Live,
-    joined: &Joined,
-    carried: &Carried,
-) -> Result<(WorkFolder, Plan)> {
-    let stack = request.stack;
-    context.observer.stage(&stack.name, Stage::PreparingFolder);
-    let mut keep_provider = carried.providers.clone();
-    keep_provider.extend(too_new_for_target(joined, goal));
-    let work = folder::make(
-        context,
-        &folder::Recipe {
-            stack,
-            root: &PathBuf::from(root),
-            commit: goal_commit,
-            dir: &goal.dir,
-            record: goal.record.as_ref().map(|(_, record)| record),
-            configuration: &goal.configuration,
-            carried,
-            deployed_lock: lock_of(context, deployed)?,
-            keep_providers: &keep_provider,
-            live,
-            joined,
-        },
-    )?;
-    context.observer.stage(&stack.name, Stage::Planning);
-    let plan = work.plan(context, stack, request.targets)?;
-    if plan.errored {
-        return Err(EngineError::failed("terraform's plan is not whole"));
+/// From what is deployed to the target, for the folders in which Terraform plans it.
+struct Way<'a> {
+    context: &'a Context,
+    request: &'a Request<'a>,
+    commit: &'a CommitId,
+    goal: &'a Goal,
+    deployed: &'a Deployed,
+    live: &'a Live,
+}
+
+impl Way<'_> {
+    fn folder(&self, root: &Path, joined: &Joined, carried: &Carried) -> Result<WorkFolder> {
+        let Way { context, goal, .. } = self;
+        let stack = self.request.stack;
+        context.observer.stage(&stack.name, Stage::PreparingFolder);
+        let mut keep_provider = carried.providers.clone();
+        keep_provider.extend(too_new_for_target(joined, goal));
+        folder::make(
+            context,
+            &folder::Recipe {
+                stack,
+                root,
+                commit: self.commit,
+                dir: &goal.dir,
+                record: goal.record.as_ref().map(|(_, record)| record),
+                configuration: &goal.configuration,
+                carried,
+                deployed_lock: lock_of(context, self.deployed)?,
+                keep_providers: &keep_provider,
+                live: self.live,
+                joined,
+            },
+        )
     }
-    Ok((work, plan))
+
+    fn plan(&self, root: &Path, joined: &Joined, carried: &Carried) -> Result<(WorkFolder, Plan)> {
+        let work = self.folder(root, joined, carried)?;
+        let stack = self.request.stack;
+        self.context.observer.stage(&stack.name, Stage::Planning);
+        let plan = work.plan(self.context, stack, self.request.targets)?;
+        if plan.errored {
+            return Err(EngineError::failed("terraform's plan is not whole"));
+        }
+        Ok((work, plan))
+    }
 }
 
 /// Providers of objects whose schema version is above anything the target's release had: its older provider cannot

@@ -7,14 +7,19 @@ use rollback_state::{Address, Instance};
 use crate::context::Context;
 use crate::matching::Pairing;
 use crate::plan::{Change, Fate, OrphanedProvider};
-use crate::{Input, InversePlan, judge, providers, single};
+use crate::{Elsewhere, Input, InversePlan, judge, providers, single};
 
 /// The inverse plan. Never fails: what is not known is said in the plan's notes and warnings.
 ///
 /// Linear in the size of the states. Where the attributes of an object are the same to the byte they
 /// are not even parsed.
 pub fn compute(input: &Input<'_>) -> InversePlan {
-    let (context, pairing) = Context::new(input);
+    compute_beside(input, &Elsewhere::default())
+}
+
+/// As [`compute`], with what is known of objects beyond the two states.
+pub fn compute_beside(input: &Input<'_>, elsewhere: &Elsewhere) -> InversePlan {
+    let (context, pairing) = Context::new(input, elsewhere);
     let mut warnings = warnings(input);
     warnings.extend(schema_warnings(input, &pairing));
 

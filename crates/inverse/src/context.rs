@@ -3,6 +3,7 @@
 use rollback_config::Configuration;
 use rollback_state::{Instance, ResourceAddress};
 
+use crate::elsewhere::Elsewhere;
 use crate::history::History;
 use crate::input::Input;
 use crate::matching::{self, Pairing};
@@ -15,11 +16,12 @@ pub(crate) struct Context<'a> {
     pub(crate) input: &'a Input<'a>,
     pub(crate) history: History<'a>,
     pub(crate) redactor: Redactor,
+    pub(crate) elsewhere: &'a Elsewhere,
 }
 
 impl<'a> Context<'a> {
     /// Pairs the objects as well: what differs between the states must be known to find their secrets fast.
-    pub(crate) fn new(input: &'a Input<'a>) -> (Self, Pairing<'a>) {
+    pub(crate) fn new(input: &'a Input<'a>, elsewhere: &'a Elsewhere) -> (Self, Pairing<'a>) {
         let history = History::new(input);
         let (redactor, pairing) = Redactor::of_both(
             input.current,
@@ -41,6 +43,7 @@ impl<'a> Context<'a> {
                 input,
                 history,
                 redactor,
+                elsewhere,
             },
             pairing,
         )

@@ -309,12 +309,12 @@ struct Group {
     settled: Vec<usize>,
 }
 
-fn kind(instance: &Instance) -> &str {
+pub(crate) fn kind(instance: &Instance) -> &str {
     &instance.address().resource.kind
 }
 
 /// The provider's source, one name for Terraform's and OpenTofu's registry: `hashicorp/aws`.
-fn source(instance: &Instance) -> &str {
+pub(crate) fn source(instance: &Instance) -> &str {
     let name = provider_name(instance.provider());
     ["registry.terraform.io/", "registry.opentofu.org/"]
         .iter()
@@ -353,7 +353,7 @@ fn same_keys(left: &Value, right: &Value) -> bool {
 }
 
 /// Where an object lives, as far as its attributes say; none where they say nothing.
-fn place_of(state: &State, instance: &Instance) -> Option<String> {
+pub(crate) fn place_of(state: &State, instance: &Instance) -> Option<String> {
     if let Some(arn) = instance.string_attribute(state, "arn").filter(|arn| !arn.is_empty()) {
         return Some(arn);
     }

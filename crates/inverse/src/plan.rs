@@ -166,6 +166,17 @@ pub struct Change {
     pub(crate) after: Option<Masked>,
 }
 
+impl Change {
+    /// The record of the object in the target's state, of one that is made anew: whether it is really gone only its
+    /// provider can tell.
+    pub fn gone(&self) -> Option<&InstanceId> {
+        match self.fate {
+            Fate::Create => self.record.counterpart.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// What `join` does to the record of an object beyond its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {

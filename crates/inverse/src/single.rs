@@ -25,7 +25,10 @@ pub(crate) fn added(
     let mut doomed = Vec::new();
     for instance in added {
         let trace = context.history.to_target(instance.address());
-        match declared(context, instance, &trace, taken).or_else(|| let_go_again(context, instance, &trace)) {
+        let change = declared(context, instance, &trace, taken)
+            .or_else(|| back_to_its_stack(context, instance))
+            .or_else(|| let_go_again(context, instance, &trace));
+        match change {
             Some(change) => changes.push(change),
             None => doomed.push(*instance),
         }
@@ -147,6 +150,17 @@ fn let_go_again(context: &Context<'_>, instance: &Instance, trace: &Trace) -> Op
     Some(forget(context, instance, reason))
 }
 
+/// Another stack had it at the target.
+fn back_to_its_stack(context: &Context<'_>, instance: &Instance) -> Option<Change> {
+    let stack = context.elsewhere.had_it(context.input.current, instance)?;
+    let reason = format!("It came from stack {stack} since and goes back there: it is let go here, not destroyed.");
+    let mut change = forget(context, instance, reason);
+    change.notes.push(format!(
+        "Where stack {stack} is not rolled back as well, nobody manages it afterwards."
+    ));
+    Some(change)
+}
+
 fn forget(context: &Context<'_>, instance: &Instance, reason: String) -> Change {
     let mut change = Change::new(Some(instance.id().clone()), None, Fate::Forget, reason);
     let kind = instance.address().resource.kind.as_str();
@@ -194,7 +208,13 @@ pub(crate) fn gone(context: &Context<'_>, instance: &Instance) -> Option<Change>
     let attributes = instance.attributes(state);
     let id = instance.identifier(state).and_then(|id| context.showable_id(kind, id));
     let trace = context.history.to_current(instance.address());
-    let mut change = match let_go_since(&trace) {
+    let has_it = context
+        .elsewhere
+        .has_it(state, instance)
+        .map(|stack| format!("Stack {stack} has it now: it comes back from there, and is taken in again."));
+    let is_found = (context.elsewhere.is_found(instance))
+        .then(|| "It still exists, though the state lost it: it is taken in again.".to_owned());
+    let mut change = match has_it.or_else(|| let_go_since(&trace)).or(is_found) {
         Some(reason) => {
             let mut change = Change::new(None, Some(to.clone()), Fate::Adopt, reason);
             change.record.counterpart = Some(instance.id().clone());
@@ -204,12 +224,16 @@ pub(crate) fn gone(context: &Context<'_>, instance: &Instance) -> Option<Change>
                 .push("If it was destroyed by hand since, Terraform makes a new one instead.".to_string());
             change
         }
-        None => Change::new(
-            None,
-            Some(to.clone()),
-            Fate::Create,
-            "It was destroyed since and is made anew.",
-        ),
+        None => {
+            let mut change = Change::new(
+                None,
+                Some(to.clone()),
+                Fate::Create,
+                "It was destroyed since and is made anew.",
+            );
+            change.record.counterpart = Some(instance.id().clone());
+            change
+        }
     };
     change.provider = instance.provider().to_string();
     rules::apply(

@@ -149,6 +149,9 @@ impl Folder {
         arguments.push(format!("-lock={}", options.lock).into());
         arguments.extend(self.lock_timeout());
         arguments.extend(self.parallelism());
+        if options.refresh_only {
+            arguments.push("-refresh-only".into());
+        }
         if options.destroy {
             arguments.push("-destroy".into());
         }

@@ -79,6 +79,8 @@ pub struct PlanOptions {
     pub lock: bool,
     /// Plan to destroy everything.
     pub destroy: bool,
+    /// Only tell what changed outside of Terraform.
+    pub refresh_only: bool,
 }
 
 impl Default for PlanOptions {
@@ -89,6 +91,7 @@ impl Default for PlanOptions {
             targets: Vec::new(),
             lock: true,
             destroy: false,
+            refresh_only: false,
         }
     }
 }
