@@ -53,7 +53,7 @@ const GROUPS: &[Group] = &[
         fates: &[Fate::Adopt],
     },
     Group {
-        title: "is let go, and lives on",
+        title: "leaves the state, and is not destroyed",
         symbol: "->",
         tone: Tone::Warning,
         fates: &[Fate::Forget],

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use rollback_config::FileTree;
-use rollback_release::{Salt, StackRecord, VariableOrigin};
+use rollback_release::{Fingerprint, Salt, StackRecord, VariableOrigin};
 use serde_json::{Map, Value};
 
 use crate::collect::{in_dir, is_taken_by_itself, variable_file_names};
@@ -12,7 +12,7 @@ use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
 
 /// What files assign.
-pub(crate) fn by_files(
+fn by_files(
     context: &Context,
     stack: &Stack,
     tree: Option<&dyn FileTree>,
@@ -57,25 +57,37 @@ fn precedence(name: &str) -> (u8, String) {
     }
 }
 
-/// The value of each root variable of what is deployed, as `TF_VAR_name` takes it.
-pub(crate) struct Deployed<'c> {
+/// What is known of a variable's value.
+pub(crate) enum Known {
+    Value(String),
+    /// It was given by the environment or the command line.
+    Given(Fingerprint),
+    /// It had its default, or nothing tells.
+    Default,
+}
+
+/// The values that the root variables of one end have, as `TF_VAR_name` takes them.
+pub struct Values<'c> {
     context: &'c Context,
     stack: &'c Stack,
     files: Map<String, Value>,
     /// By the environment or the command line.
-    outside: BTreeMap<String, (VariableOrigin, rollback_release::Fingerprint)>,
+    outside: BTreeMap<String, (VariableOrigin, Fingerprint)>,
+    salt: Option<Salt>,
+    /// Whether a release tells what was given from outside; else what is given now is the best that is known.
+    has_record: bool,
 }
 
-impl<'c> Deployed<'c> {
+impl<'c> Values<'c> {
     pub(crate) fn new(
         context: &'c Context,
         stack: &'c Stack,
         tree: Option<&dyn FileTree>,
         dir: &str,
         record: Option<&StackRecord>,
-    ) -> Deployed<'c> {
+    ) -> Values<'c> {
         let outside = record.iter().flat_map(|record| &record.variables);
-        Deployed {
+        Values {
             context,
             stack,
             files: by_files(context, stack, tree, dir, record),
@@ -83,11 +95,35 @@ impl<'c> Deployed<'c> {
                 .filter(|variable| variable.origin != VariableOrigin::File)
                 .map(|variable| (variable.name.clone(), (variable.origin, variable.fingerprint.clone())))
                 .collect(),
+            has_record: record.is_some(),
+            salt: Salt::of_project(context.store.as_ref(), &context.project).ok(),
         }
     }
 
-    pub(crate) fn files(&self) -> &Map<String, Value> {
-        &self.files
+    pub(crate) fn known(&self, name: &str) -> Known {
+        let by_file = self.files.get(name).map(text);
+        match self.outside.get(name) {
+            Some((VariableOrigin::CommandLine, fingerprint)) => Known::Given(fingerprint.clone()),
+            Some((_, fingerprint)) if by_file.is_none() => Known::Given(fingerprint.clone()),
+            _ => {
+                let now = || self.given_now(name).filter(|_| !self.has_record);
+                let value = by_file.or_else(|| self.settings(name)).or_else(now);
+                value.map_or(Known::Default, Known::Value)
+            }
+        }
+    }
+
+    /// The fingerprint that a value of a variable has in releases.
+    pub(crate) fn fingerprint(&self, name: &str, value: &str) -> Option<Fingerprint> {
+        Some(self.salt.as_ref()?.fingerprint(name, &Value::from(value)))
+    }
+
+    /// What is known of a value, comparable with any other end's.
+    pub(crate) fn shown(&self, name: &str, fingerprint: &Fingerprint) -> String {
+        let default = self
+            .given_now(name)
+            .filter(|value| self.fingerprint(name, value).as_ref() == Some(fingerprint));
+        default.unwrap_or_else(|| format!("{fingerprint:?}"))
     }
 
     /// None where it had its default.
@@ -95,12 +131,17 @@ impl<'c> Deployed<'c> {
     /// # Errors
     /// It was given from outside, and what is given now is nothing or another value.
     pub(crate) fn value(&self, name: &str) -> Result<Option<String>> {
-        let by_file = self.files.get(name).map(text);
-        match self.outside.get(name) {
-            Some((VariableOrigin::CommandLine, fingerprint)) => self.given_again(name, fingerprint).map(Some),
-            Some((_, fingerprint)) if by_file.is_none() => self.given_again(name, fingerprint).map(Some),
-            _ => Ok(by_file.or_else(|| self.settings(name))),
+        match self.known(name) {
+            Known::Value(value) => Ok(Some(value)),
+            Known::Given(fingerprint) => self.given_again(name, &fingerprint).map(Some),
+            Known::Default => Ok(None),
         }
+    }
+
+    fn given_now(&self, name: &str) -> Option<String> {
+        let mut given = self.context.given.variables.iter().rev();
+        let given = given.find(|(given, _)| given == name).map(|(_, value)| value.clone());
+        given.or_else(|| std::env::var(format!("TF_VAR_{name}")).ok())
     }
 
     fn settings(&self, name: &str) -> Option<String> {
@@ -110,13 +151,9 @@ impl<'c> Deployed<'c> {
             .map(|(_, value)| value.clone())
     }
 
-    fn given_again(&self, name: &str, fingerprint: &rollback_release::Fingerprint) -> Result<String> {
-        let salt = Salt::of_project(self.context.store.as_ref(), &self.context.project)?;
-        let mut given = self.context.given.variables.iter().rev();
-        let given = given.find(|(given, _)| given == name).map(|(_, value)| value.clone());
-        let given = given.or_else(|| std::env::var(format!("TF_VAR_{name}")).ok());
-        given
-            .filter(|value| salt.fingerprint(name, &Value::from(value.as_str())) == *fingerprint)
+    fn given_again(&self, name: &str, fingerprint: &Fingerprint) -> Result<String> {
+        self.given_now(name)
+            .filter(|value| self.fingerprint(name, value).as_ref() == Some(fingerprint))
             .ok_or_else(|| {
                 EngineError::failed(format!(
                     "a provider configuration of what is deployed needs the variable {name} as it was given when that was \

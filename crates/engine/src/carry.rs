@@ -24,14 +24,14 @@ pub struct Carried {
 }
 
 /// A provider's address in a state, taken apart.
-struct Address {
-    module: Vec<String>,
-    source: String,
-    alias: Option<String>,
+pub(crate) struct Address {
+    pub(crate) module: Vec<String>,
+    pub(crate) source: String,
+    pub(crate) alias: Option<String>,
 }
 
 /// `module.a.provider["registry.terraform.io/hashicorp/aws"].west`
-fn parse(text: &str) -> Option<Address> {
+pub(crate) fn parse(text: &str) -> Option<Address> {
     let start = text.find("provider[\"")?;
     let prefix = text[..start].trim_end_matches('.');
     let rest = &text[start + "provider[\"".len()..];
@@ -173,7 +173,7 @@ fn find<'c>(deployed: &'c Configuration, address: &Address) -> Result<Option<(&'
     }
 }
 
-/// The block under another name and alias. Works on the text, so that everything else stays as its author wrote it.
+/// The block under another name and alias; everything else stays as its author wrote it.
 fn rename(block: &ProviderConfig, name: &str, alias: &str) -> Result<String> {
     if block.syntax == rollback_config::Syntax::Json {
         return Err(
@@ -182,27 +182,7 @@ fn rename(block: &ProviderConfig, name: &str, alias: &str) -> Result<String> {
         );
     }
     let unreadable = || EngineError::failed(format!("the provider block at {} cannot be read", block.at));
-    let start = block.text.find('{').ok_or_else(unreadable)?;
-    let end = block
-        .text
-        .rfind('}')
-        .filter(|end| *end > start)
-        .ok_or_else(unreadable)?;
-    let mut depth = 0_i64;
-    let mut body = String::new();
-    for line in block.text[start + 1..end].lines() {
-        let words = line.trim_start();
-        let is_alias = depth == 0
-            && words
-                .strip_prefix("alias")
-                .is_some_and(|rest| rest.trim_start().starts_with('='));
-        depth += line.matches(['{', '[', '(']).count() as i64 - line.matches(['}', ']', ')']).count() as i64;
-        if !is_alias && !words.is_empty() {
-            body.push_str(line);
-            body.push('\n');
-        }
-    }
-    Ok(format!("provider \"{name}\" {{\n  alias = \"{alias}\"\n{body}}}\n"))
+    rollback_config::provider_under_alias(&block.text, name, alias).ok_or_else(unreadable)
 }
 
 /// Whether a block can be lifted out of its module: it names nothing but variables and locals of the root module.
@@ -350,29 +330,5 @@ mod tests {
         assert_eq!(address.module, ["a", "b"]);
         assert!(address.alias.is_none());
         assert!(parse("nonsense").is_none());
-    }
-
-    #[test]
-    fn blocks_are_renamed_however_they_are_written() {
-        for text in [
-            "provider \"aws\" {\n  alias  = \"west\"\n  region = \"x\"\n  assume_role {\n    alias = 1\n  }\n}",
-            "provider \"aws\" { region = \"x\" }",
-            "provider \"aws\" { alias = \"west\" }",
-            "provider \"aws\" {}",
-        ] {
-            let tree = rollback_config::MemoryTree::default().with("main.tf", text);
-            let configuration = rollback_config::load(&tree, "", None).unwrap();
-            let block = &configuration.root().unwrap().providers[0];
-            let renamed = rename(block, "aws", "ours").unwrap();
-            let tree = rollback_config::MemoryTree::default().with("main.tf", &renamed);
-            let again = rollback_config::load(&tree, "", None).unwrap_or_else(|error| panic!("{error}: {renamed}"));
-            let found = &again.root().unwrap().providers[0];
-            assert_eq!(found.alias.as_deref(), Some("ours"), "{renamed}");
-            assert_eq!(
-                found.attributes.contains_key("region"),
-                text.contains("region"),
-                "{renamed}"
-            );
-        }
     }
 }

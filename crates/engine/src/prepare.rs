@@ -15,7 +15,7 @@ use rollback_state::{Mode, State};
 use rollback_terraform::Plan;
 use sha2::{Digest, Sha256};
 
-use crate::assigned;
+use crate::assigned::Values;
 use crate::carry::{self, Carried};
 use crate::closure;
 use crate::collect::in_dir;
@@ -174,7 +174,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     context.secrets.hide(Arc::clone(&redactor));
     let deployed_tree = context.repository.tree(&deployed.commit).ok();
     let goal_tree = context.repository.tree(&commit).ok();
-    let deployed_values = assigned::Deployed::new(
+    let deployed_values = Values::new(
         context,
         stack,
         deployed_tree.as_ref().map(|tree| tree as &dyn FileTree),
@@ -268,17 +268,19 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     reconciled.refusals.extend(moved_providers(
         &Placed {
             configuration: &deployed.configuration,
-            assigned: deployed_values.files().clone(),
+            values: &deployed_values,
+            tree: deployed_tree.as_ref().map(|tree| tree as &dyn FileTree),
         },
         &Placed {
             configuration: &goal.configuration,
-            assigned: assigned::by_files(
+            values: &Values::new(
                 context,
                 stack,
                 goal_tree.as_ref().map(|tree| tree as &dyn FileTree),
                 &goal.dir,
                 goal.record.as_ref().map(|(_, record)| record),
             ),
+            tree: goal_tree.as_ref().map(|tree| tree as &dyn FileTree),
         },
         &current,
     ));

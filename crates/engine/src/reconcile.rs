@@ -178,12 +178,35 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
         }
     }
     for drift in plan.resource_drift.iter().filter(|change| change.mode == "managed") {
+        reconciled.refusals.extend(another_object(drift));
         reconciled.drift.push(Drift {
             address: drift.address.clone(),
             actions: words(drift),
             attributes: differences::changed_attributes(&drift.change.before, &drift.change.after),
         });
     }
+}
+
+/// What never changes of an object that stays the same one.
+const NAMES_IT: &[&str] = &["arn", "self_link", "unique_id"];
+
+/// The refresh has found another object than the one of the state's record: Terraform looks in another region or account.
+fn another_object(drift: &ResourceChange) -> Option<Refusal> {
+    let (before, after) = (&drift.change.before, &drift.change.after);
+    let name = NAMES_IT.iter().find(|name| {
+        let told = |side: &serde_json::Value| side[**name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        matches!((told(before), told(after)), (Some(before), Some(after)) if before != after)
+    })?;
+    Some(Refusal {
+        guard: Guard::Surprise,
+        address: drift.address.clone(),
+        message: format!(
+            "terraform finds another object in its place ({name} was {}, and is {}): the provider looks in another region or \
+             account, and would lose sight of the one that lives now",
+            before[*name].as_str().unwrap_or_default(),
+            after[*name].as_str().unwrap_or_default()
+        ),
+    })
 }
 
 /// Providers of which the refresh found no object at all, though there were several: that is no drift, that is looking in

@@ -125,9 +125,13 @@ impl Target {
 
 /// A release's commit as Git has it; where Git lost it, its id all the same: the release holds the files.
 fn commit_of(context: &Context, release: &Release) -> Result<CommitId> {
-    context.repository.resolve(&release.commit).map_err(|error| {
-        EngineError::from(error)
-            .during(format!("release {} is of commit {:.10}", release.id, release.commit))
-            .hint("fetch it: `git fetch --all`, or `git fetch origin <commit>`")
-    })
+    context
+        .repository
+        .resolve(&release.commit)
+        .or_else(|error| release.commit.parse().map_err(|_| error))
+        .map_err(|error| {
+            EngineError::from(error)
+                .during(format!("release {} is of commit {:.10}", release.id, release.commit))
+                .hint("fetch it: `git fetch --all`, or `git fetch origin <commit>`")
+        })
 }

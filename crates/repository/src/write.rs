@@ -121,6 +121,8 @@ impl Writer<'_> {
                     let target = self.tree.blob(entry.id(), &below)?;
                     match self.tree.follow(above, &target)? {
                         Some(Found::File { blob, executable }) => self.file(blob, executable, below)?,
+                        // It leads to a folder of this very tree: on disk it does the same, whatever the folder holds.
+                        Some(Found::Directory(_)) => self.link(&target, below)?,
                         _ => {
                             let target = String::from_utf8_lossy(&target).into_owned();
                             self.skip(below, SkipReason::Link { target });
@@ -143,14 +145,7 @@ impl Writer<'_> {
         if self.bytes > MOST_BYTES {
             return Err(self.too_big(format!("they are more than {} GiB", MOST_BYTES >> 30)));
         }
-        let target = self.into.join(&path);
-        if let Some((folders, _)) = path.rsplit_once('/') {
-            let mut folder: PathBuf = self.into.to_owned();
-            for part in folders.split('/') {
-                folder.push(part);
-                make_folder(&folder, false)?;
-            }
-        }
+        let target = self.place(&path)?;
         let mut options = std::fs::OpenOptions::new();
         options
             .write(true)
@@ -163,6 +158,27 @@ impl Writer<'_> {
         }
         self.done.files.push(path);
         Ok(())
+    }
+
+    fn link(&mut self, target: &[u8], path: String) -> Result<(), RepositoryError> {
+        use std::os::unix::ffi::OsStrExt;
+        let place = self.place(&path)?;
+        std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &place)
+            .map_err(|error| write_error(&place, &error))?;
+        self.done.files.push(path);
+        Ok(())
+    }
+
+    /// Where a path lies on disk; its folders are made.
+    fn place(&self, path: &str) -> Result<PathBuf, RepositoryError> {
+        if let Some((folders, _)) = path.rsplit_once('/') {
+            let mut folder: PathBuf = self.into.to_owned();
+            for part in folders.split('/') {
+                folder.push(part);
+                make_folder(&folder, false)?;
+            }
+        }
+        Ok(self.into.join(path))
     }
 
     fn skip(&mut self, path: String, reason: SkipReason) {
