@@ -1,5 +1,6 @@
 //! `infra-rollback.toml`: which stacks a project has, and how they are rolled back.
 
+pub use identity::{IdentityRule, IdentitySection, TlsSection};
 pub use incident::{ContactSection, IncidentSection, PostMortemSection};
 pub use policy::{FreezeSection, KnownBadSection, PolicySection};
 
@@ -21,6 +22,9 @@ pub struct Project {
     /// `[[notify]]`, in order.
     pub notifications: Vec<StepTable>,
     pub incident: IncidentSection,
+    /// `[[identity]]`: whose identity tokens the service takes.
+    pub identities: Vec<IdentitySection>,
+    pub tls: Option<TlsSection>,
 }
 
 /// `[store]`
@@ -291,6 +295,7 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<S
         .map(|(_, candidate)| candidate.to_owned())
 }
 
+mod identity;
 mod incident;
 mod policy;
 mod read;

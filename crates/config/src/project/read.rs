@@ -34,8 +34,10 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
         "step",
         "check",
         "notify",
+        "identity",
         "incident",
         "terraform",
+        "tls",
         "policy",
         "knowledge",
     ])?;
@@ -72,6 +74,12 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
     }
     if let Some(incident) = top.table("incident")? {
         project.incident = super::incident::read(&incident)?;
+    }
+    for identity in top.tables("identity")? {
+        project.identities.push(super::identity::read(&identity)?);
+    }
+    if let Some(tls) = top.table("tls")? {
+        project.tls = Some(super::identity::read_tls(&tls)?);
     }
     project.steps = steps(&top, "step", STEP_KINDS, &raw)?;
     project.checks = steps(&top, "check", CHECK_KINDS, &raw)?;
@@ -181,7 +189,7 @@ pub(super) struct Section<'t, 'i> {
 }
 
 impl<'t, 'i> Section<'t, 'i> {
-    fn at(&self) -> Location {
+    pub(super) fn at(&self) -> Location {
         self.source.at(self.place.start)
     }
 
@@ -287,6 +295,21 @@ impl<'t, 'i> Section<'t, 'i> {
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_owned).ok_or_else(wrong))
             .collect()
+    }
+
+    /// A text, or a list of them, of which there has to be one.
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<String>, ProjectError> {
+        if self.get(key).is_some_and(|value| value.get_ref().as_str().is_some()) {
+            return Ok(self.string(key)?.into_iter().collect());
+        }
+        let Some(value) = self.get(key) else {
+            return Err(self.invalid(self.place.clone(), format!("{} has no `{key}`", self.name)));
+        };
+        let texts = self.strings(key)?;
+        match texts.is_empty() || texts.iter().any(String::is_empty) {
+            true => Err(self.wrong(key, value, "a text, or a list with some")),
+            false => Ok(texts),
+        }
     }
 
     pub(super) fn keys(&self) -> Vec<String> {
