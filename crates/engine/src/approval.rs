@@ -8,12 +8,16 @@ use rollback_release::{Created, Operation, Replaced, Store, Version, keys};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Kind, Result};
+use crate::person::Person;
 use crate::run::Consent;
 
 /// One person's yes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
     pub by: String,
+    /// What tells whether another one is the same person's: see [`Person`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<String>,
     pub at: Timestamp,
     /// From then on it counts no more.
     pub expires_at: Timestamp,
@@ -21,6 +25,13 @@ pub struct Given {
     /// What this person said yes to beyond the plan as a whole.
     #[serde(default)]
     pub consent: Consent,
+}
+
+impl Given {
+    /// Who said it.
+    pub fn person(&self) -> Person {
+        Person::new(&self.by, &self.marks)
+    }
 }
 
 /// A word that there is no time for the others' yes.
@@ -41,7 +52,7 @@ pub struct Broken {
 pub struct Quorum {
     pub needed: usize,
     /// Whoever asked for it, where somebody else has to look.
-    pub without: Option<String>,
+    pub without: Option<Person>,
 }
 
 impl Quorum {
@@ -51,7 +62,7 @@ impl Quorum {
     }
 
     fn counts(&self, given: &Given) -> bool {
-        self.without.as_ref() != Some(&given.by)
+        self.without.as_ref().is_none_or(|other| !other.is(&given.person()))
     }
 }
 
@@ -194,7 +205,7 @@ impl<'s> Approvals<'s> {
     /// [`Kind::Refused`] where the approval was used already.
     pub fn give(&self, digest: &str, given: &Given) -> Result<Approval> {
         self.change(digest, |approval| {
-            approval.given.retain(|other| other.by != given.by);
+            approval.given.retain(|other| !other.person().is(&given.person()));
             approval.given.push(given.clone());
         })
     }
@@ -278,6 +289,7 @@ mod tests {
     fn yes(by: &str, hours: i64) -> Given {
         Given {
             by: by.to_owned(),
+            marks: Vec::new(),
             at: Timestamp::now(),
             expires_at: Timestamp::now() + hours.hours(),
             comment: None,
@@ -307,12 +319,36 @@ mod tests {
     }
 
     #[test]
+    fn one_person_with_two_tokens_says_yes_once() {
+        let store = MemoryStore::default();
+        let approvals = Approvals::new(&store, "p", "r");
+        let marked = |by: &str, marks: &[&str]| Given {
+            marks: marks.iter().map(|mark| (*mark).to_owned()).collect(),
+            ..yes(by, 1)
+        };
+        approvals
+            .give("d", &marked("main by ann (1)", &["1", "name:ann"]))
+            .unwrap();
+        approvals
+            .give("d", &marked("main by bob (1)", &["1", "name:bob"]))
+            .unwrap();
+        assert!(
+            approvals.sufficient("d", &Quorum::of(2)).unwrap().is_none(),
+            "one subject"
+        );
+        approvals.give("d", &marked("bob (2)", &["2", "name:bob"])).unwrap();
+        assert!(approvals.sufficient("d", &Quorum::of(2)).unwrap().is_none(), "one name");
+        approvals.give("d", &marked("cid (3)", &["3", "name:cid"])).unwrap();
+        assert!(approvals.sufficient("d", &Quorum::of(2)).unwrap().is_some());
+    }
+
+    #[test]
     fn whoever_asked_does_not_count_where_somebody_else_has_to_look() {
         let store = MemoryStore::default();
         let approvals = Approvals::new(&store, "p", "r");
         let others = Quorum {
             needed: 1,
-            without: Some("ann".to_owned()),
+            without: Some(Person::new("ann", &[])),
         };
         approvals.give("d", &yes("ann", 1)).unwrap();
         assert!(approvals.sufficient("d", &others).unwrap().is_none());

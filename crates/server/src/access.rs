@@ -1,6 +1,8 @@
 //! Who may do what: roles, what each allows, what is granted beside it, and the stacks to which it is bound.
 
+use rollback_engine::person::Person;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,15 +126,30 @@ impl std::str::FromStr for Role {
 /// Whoever asks, as the token tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The token's id.
+    /// The token's id, or one made of the identity's issuer and subject.
     pub id: String,
-    /// The token's name: as whom it goes on record.
+    /// The token's name, or the identity's: as whom it goes on record.
     pub name: String,
     pub role: Role,
     /// What it may do beside what the role allows.
     pub grants: Vec<Permission>,
     /// The stacks that it is for; none for all.
     pub stacks: Vec<String>,
+    /// What tells whether somebody else is the same person: see [`Person`].
+    pub marks: Vec<String>,
+    /// Who vouches for it, and why it may what it may; none for a token of the service's own.
+    pub identity: Option<Box<Identity>>,
+}
+
+/// Who an identity provider says that somebody is, and what of it decided. Never the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    pub issuer: String,
+    pub subject: String,
+    /// Which rule of the issuer's decided, counted from one.
+    pub rule: usize,
+    /// The claims that the rule looks at, as the token has them.
+    pub claims: Map<String, Value>,
 }
 
 impl Principal {
@@ -155,9 +172,8 @@ impl Principal {
         format!("{} ({})", self.name, self.id)
     }
 
-    /// Whether this is whoever is on record as `actor`: the same token, or another one of the same name, which is taken
-    /// for the same person's.
-    pub fn is_same_person(&self, actor: &str) -> bool {
-        actor == self.actor() || actor.rsplit_once(" (").is_some_and(|(name, _)| name == self.name)
+    /// To tell whether somebody else is the same person.
+    pub fn person(&self) -> Person {
+        Person::new(&self.actor(), &self.marks)
     }
 }

@@ -7,6 +7,7 @@ use rollback_engine::error::{EngineError, Kind};
 use rollback_engine::holder::{Machine, Process, life};
 use rollback_engine::journal::{Event, Journal};
 use rollback_engine::lease::Life;
+use rollback_engine::person::Person;
 use rollback_engine::policy::{Denial, PolicyOverride};
 use rollback_engine::run::{Consent, Run, Runs, Status};
 use rollback_release::{BlobId, Created, Operation, Replaced, Store, Transacted, Version, keys};
@@ -81,6 +82,9 @@ pub struct Rollback {
     pub requested_by: String,
     /// The id of the token that asked.
     pub requested_by_id: String,
+    /// What tells whether somebody else is the same person: see [`Person`].
+    #[serde(default)]
+    pub requested_by_marks: Vec<String>,
     pub created_at: Timestamp,
     /// Which process works on it, or did last.
     pub worker: Worker,
@@ -304,7 +308,7 @@ impl<'s> Rollbacks<'s> {
         let others = four_eyes || !rules.by_requester;
         Quorum {
             needed: rules.count,
-            without: others.then(|| rollback.requested_by.clone()),
+            without: others.then(|| Person::new(&rollback.requested_by, &rollback.requested_by_marks)),
         }
     }
 
@@ -362,7 +366,10 @@ impl<'s> Rollbacks<'s> {
         let given: Vec<Value> = approval
             .iter()
             .flat_map(|approval| approval.standing())
-            .map(|given| json!(given))
+            .map(|given| {
+                json!({ "by": given.by, "at": given.at, "expires_at": given.expires_at, "comment": given.comment,
+                    "consent": given.consent })
+            })
             .collect();
         Ok(json!({
             "digest": digest,

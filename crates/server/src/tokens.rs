@@ -5,6 +5,7 @@
 
 use jiff::{Span, Timestamp};
 use rollback_engine::error::{EngineError, Result};
+use rollback_engine::person::Person;
 use rollback_release::{Created, Replaced, Store, StoreError, all_entries, keys};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -208,10 +209,13 @@ impl<'s> Tokens<'s> {
         let same = bool::from(digest(secret).as_bytes().ct_eq(token.sha256.as_bytes()));
         Ok((same && token.is_valid()).then_some(Principal {
             id: token.id,
+            // Tokens of one name are taken for one person's.
+            marks: vec![Person::named(&token.name)],
             name: token.name,
             role: token.role,
             grants: token.grants,
             stacks: token.stacks,
+            identity: None,
         }))
     }
 }

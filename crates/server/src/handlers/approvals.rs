@@ -107,7 +107,7 @@ pub fn create(call: &Call) -> Result<Response> {
     let service = &call.service;
     check_digest(call, &known, &new.digest)?;
     let quorum = Rollbacks::new(service).quorum(&known.rollback);
-    if quorum.without.as_ref().is_some_and(|other| who.is_same_person(other)) {
+    if quorum.without.as_ref().is_some_and(|other| other.is(&who.person())) {
         return Err(
             Problem::new(&problem::FORBIDDEN, "whoever asked for a rollback may not approve it")
                 .hint("somebody else with the role approver has to"),
@@ -116,6 +116,7 @@ pub fn create(call: &Call) -> Result<Response> {
     let (at, expires_at) = lifetime(call);
     let given = Given {
         by: who.actor(),
+        marks: who.marks.clone(),
         at,
         expires_at,
         comment: new.comment,

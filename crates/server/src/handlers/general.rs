@@ -48,6 +48,6 @@ pub fn principal(call: &Call) -> Result<Response> {
         .map(Permission::as_str)
         .collect();
     ok(&json!({ "id": who.id, "name": who.name, "role": who.role,
-        "stacks": if who.sees_all() { Value::Null } else { json!(who.stacks) }, "permissions": permissions,
+        "stacks": if who.sees_all() { Value::Null } else { json!(who.stacks) }, "permissions": permissions, "identity": who.identity,
         "project": call.service.project, "takes_checkouts": call.service.projects.is_some() || call.service.checkouts.is_some() }))
 }
