@@ -39,6 +39,15 @@ pub struct Global {
     /// Ask a running service instead: its URL. The token comes from INFRA_ROLLBACK_TOKEN
     #[arg(long, global = true, value_name = "URL", conflicts_with = "store")]
     pub server: Option<String>,
+    /// With --server: trust the certificates in this file (PEM) instead of the system's, for a private authority
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "INFRA_ROLLBACK_SERVER_CA",
+        hide_env_values = true
+    )]
+    pub server_ca: Option<PathBuf>,
     /// Only this stack; may be given several times
     #[arg(long = "stack", global = true, value_name = "NAME")]
     pub stacks: Vec<String>,
@@ -672,7 +681,8 @@ pub struct ImportArguments {
 
 #[derive(Debug, Args)]
 pub struct ServeArguments {
-    /// Where to listen; port 0 takes a free one. Behind anything but a loopback address put a proxy that speaks TLS
+    /// Where to listen; port 0 takes a free one. For anything but a loopback address give --tls-certificate, or put a
+    /// proxy that speaks TLS in front
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8470")]
     pub listen: String,
     /// The checkout to plan and roll back in (default: the one of the current folder)
@@ -694,6 +704,13 @@ pub struct ServeArguments {
     /// An Ed25519 key (`openssl genpkey -algorithm ed25519`) that signs checkpoints of the audit log
     #[arg(long, value_name = "FILE")]
     pub audit_key: Option<PathBuf>,
+    /// Speak TLS, with this chain of certificates (PEM, the service's own first); read again when it changes (default:
+    /// [tls] of the settings)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's key (PEM, unencrypted)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

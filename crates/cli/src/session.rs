@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rollback_config::project::{KnowledgeSection, PolicySection, Project, TerraformSection};
+use rollback_config::project::{
+    IdentitySection, KnowledgeSection, PolicySection, Project, TerraformSection, TlsSection,
+};
 use rollback_engine::context::{Context, Given, Located, Locking, Notices, Place};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::Observer;
@@ -64,13 +66,7 @@ impl Governed {
         let Some(file) = file else {
             return Ok(Governed::default());
         };
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| EngineError::usage(format!("{} cannot be read: {error}", file.display())))?;
-        let project = Project::parse(&text, &file.display().to_string())?;
-        let folder = std::path::absolute(file)?
-            .parent()
-            .map(Path::to_path_buf)
-            .unwrap_or_default();
+        let (project, folder) = (read_settings(file)?, folder_of(file)?);
         let mut governed = Governed {
             policy: project.policy,
             terraform: project.terraform,
@@ -82,6 +78,49 @@ impl Governed {
         }
         Ok(governed)
     }
+}
+
+/// What the settings say about who may call the service, and what it proves itself with.
+#[derive(Default)]
+pub struct Serving {
+    pub identities: Vec<IdentitySection>,
+    /// The paths are absolute, or relative to the current folder.
+    pub tls: Option<TlsSection>,
+}
+
+impl Serving {
+    /// Those of `--config`, else those of the repository. What clients bring has no say.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(file: Option<&Path>, located: Option<&Located>) -> Result<Serving> {
+        let (project, folder) = match (file, located) {
+            (Some(file), _) => (read_settings(file)?, folder_of(file)?),
+            (None, Some(located)) => (located.settings.clone(), located.root.join(&located.settings_dir)),
+            (None, None) => return Ok(Serving::default()),
+        };
+        let within = |path: String| folder.join(path).to_string_lossy().into_owned();
+        Ok(Serving {
+            identities: project.identities,
+            tls: project.tls.map(|tls| TlsSection {
+                certificate: within(tls.certificate),
+                key: within(tls.key),
+            }),
+        })
+    }
+}
+
+fn read_settings(file: &Path) -> Result<Project> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| EngineError::usage(format!("{} cannot be read: {error}", file.display())))?;
+    Ok(Project::parse(&text, &file.display().to_string())?)
+}
+
+fn folder_of(file: &Path) -> Result<PathBuf> {
+    Ok(std::path::absolute(file)?
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default())
 }
 
 /// As [`open`], for a repository elsewhere and a store that is open already.

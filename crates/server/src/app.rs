@@ -11,8 +11,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::Response;
 use axum::{RequestPartsExt, routing};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use http_body_util::BodyExt;
 use rollback_engine::audit::Record;
 use serde_json::{Value, json};
@@ -21,11 +19,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::access::Principal;
+use crate::authentication::{authenticate, authorise, token_of};
 use crate::call::Call;
 use crate::problem::{self, Problem, Result};
 use crate::routes::{Access, Payload, ROUTES, Route};
 use crate::service::Service;
-use crate::tokens::Tokens;
 
 /// The name of the header that carries a request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -297,8 +295,11 @@ fn record_of(
     parts: &Parts,
     request: &str,
     phase: &'static str,
-    detail: Value,
+    mut detail: Value,
 ) -> Record {
+    if let Some(identity) = &who.identity {
+        detail["identity"] = json!(identity);
+    }
     Record {
         actor: who.actor(),
         action: action.to_owned(),
@@ -344,72 +345,6 @@ async fn path_of(parts: &mut Parts) -> Result<Vec<(String, String)>> {
         .iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect())
-}
-
-/// A bearer's token, or the password of basic authentication.
-fn token_of(parts: &Parts) -> Option<String> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, rest) = value.split_once(' ')?;
-    let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(rest.to_owned());
-    }
-    if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = String::from_utf8(BASE64.decode(rest).ok()?).ok()?;
-        return Some(decoded.split_once(':')?.1.to_owned());
-    }
-    None
-}
-
-fn authenticate(service: &Service, token: Option<&str>) -> Result<Principal> {
-    let refused = |detail: &str| {
-        Problem::new(&problem::UNAUTHENTICATED, detail).header(
-            header::WWW_AUTHENTICATE,
-            "Bearer realm=\"infra-rollback\", Basic realm=\"infra-rollback\"",
-        )
-    };
-    let Some(token) = token else {
-        return Err(refused("a token is needed"));
-    };
-    let own = Tokens::new(service.store.as_ref(), &service.project).principal(token)?;
-    let found = match (own, &service.home) {
-        // Whoever is for all stacks of the service's own project is for all projects that it takes in.
-        (None, Some(home)) => Tokens::new(service.store.as_ref(), home)
-            .principal(token)?
-            .filter(Principal::sees_all),
-        (own, _) => own,
-    };
-    found.ok_or_else(|| refused("this is no valid token: it may have been revoked, or have expired"))
-}
-
-/// Whether the route is open to this principal at all; what it shows of what it finds is the handler's.
-fn authorise(route: &Route, who: &Principal, path: &[(String, String)]) -> Result<()> {
-    let stack = path
-        .iter()
-        .find(|(name, _)| name == "stack")
-        .map(|(_, stack)| stack.as_str());
-    let sees = stack.is_none_or(|stack| who.sees(stack));
-    let (permission, open) = match route.access {
-        Access::Anonymous => return Ok(()),
-        Access::Seen(_) if !sees => return Err(Problem::not_found("stack")),
-        Access::Seen(permission) => (permission, true),
-        Access::Backend(permission) => (permission, sees),
-        Access::Whole(permission) => (permission, who.sees_all()),
-    };
-    if open && who.allows(permission) {
-        return Ok(());
-    }
-    Err(Problem::new(
-        &problem::FORBIDDEN,
-        match open {
-            true => format!(
-                "a token of the role {} does not allow this: it takes the permission {}",
-                who.role.as_str(),
-                permission.as_str()
-            ),
-            false => "the token is not for this stack, or not for all stacks, as this would need".to_owned(),
-        },
-    ))
 }
 
 /// The whole body, within the limits of size, time and memory.

@@ -7,12 +7,14 @@
 pub mod access;
 pub mod app;
 mod archive;
+mod authentication;
 mod call;
 pub mod checkouts;
 mod checkpoints;
 mod consent;
 mod given;
 mod handlers;
+pub mod identity;
 mod listen;
 pub mod metrics;
 pub mod openapi;
@@ -22,6 +24,7 @@ pub mod projects;
 mod rollback;
 pub mod routes;
 pub mod service;
+pub mod tls;
 pub mod tokens;
 mod worker;
 

@@ -44,13 +44,15 @@ fn make() -> Value {
             { "url": "/projects/{project}", "description": "Another project than the service's own (`serve --checkouts`)",
                 "variables": { "project": { "default": "0", "description": "The id of its first commit" } } },
         ],
-        "security": [{ "token": [] }, { "password": [] }],
+        "security": [{ "token": [] }, { "identity": [] }, { "password": [] }],
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "description": "A token of `infra-rollback tokens create`" },
+                "identity": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "An OpenID Connect token of an issuer that the service has under [[identity]]" },
                 "password": { "type": "http", "scheme": "basic",
-                    "description": "The token as password, with any user name: what Terraform's http backend sends" },
+                    "description": "Either token as password, with any user name: what Terraform's http backend sends" },
             },
             "schemas": schemas,
         },

@@ -40,6 +40,17 @@ codes! {
         "Send `Authorization: Bearer TOKEN`, or HTTP basic authentication with the token as password (any user name), \
          which is what Terraform's http backend does. `infra-rollback tokens create` makes one. A token that was revoked \
          or has expired is none.";
+    IDENTITY_REFUSED "identity-refused" 401 "The identity token is not taken"
+        "A token with dots in it is an identity token (OpenID Connect). It counts when an issuer that the service has under \
+         [[identity]] signed it with a key of its own and an algorithm that is taken, when it is for the configured \
+         `audience`, and while it is good. `detail` says what it lacks. Ask the issuer for a new one with the right \
+         audience; in a pipeline ask just before it is used, as they are good for minutes.";
+    IDENTITY_WITHOUT_RULE "identity-without-rule" 403 "No rule is for this identity"
+        "The token is good, and no [[identity.rule]] of the service fits its claims. The first rule whose claims all fit \
+         decides about role and stacks; the service's log names the claims that the token has.";
+    ISSUER_UNAVAILABLE "issuer-unavailable" 503 "The identity provider does not answer"
+        "The service does not have the key that signed the token, and cannot get the issuer's keys now. Keys that it has \
+         go on counting for a day. Try again after Retry-After; the service's log says what is wrong.";
     FORBIDDEN "forbidden" 403 "The token does not allow this"
         "The token's role does not cover this. Ask an administrator for one that does: `infra-rollback tokens create \
          --role …`. On the state backend's routes this is also the answer for a stack that the token may not see, \

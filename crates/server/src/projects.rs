@@ -71,6 +71,7 @@ impl Projects {
         service.checkouts = Some(checkouts());
         service.checkout_opener = Some(self.open.clone());
         service.home = Some(home.project.clone());
+        service.identities = home.identities.clone();
         service
     }
 }

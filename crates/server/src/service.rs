@@ -10,6 +10,7 @@ use rollback_release::{Catalogue, Store};
 
 use crate::checkouts::Checkouts;
 use crate::given::Held;
+use crate::identity::Identities;
 use crate::metrics::{MeasuredStore, Metrics};
 use crate::problem::{self, Problem, Result};
 use crate::projects::{CheckoutOpener, Projects};
@@ -96,6 +97,8 @@ pub struct Service {
     pub(crate) checkout_opener: Option<CheckoutOpener>,
     /// The project whose tokens for all stacks are good here, too.
     pub home: Option<String>,
+    /// Whose identity tokens are taken.
+    pub identities: Arc<Identities>,
     /// Values for variables of what is under way.
     pub(crate) held: Held,
     pub metrics: Arc<Metrics>,
@@ -125,6 +128,7 @@ impl Service {
             checkouts: None,
             checkout_opener: None,
             home: None,
+            identities: Arc::default(),
             held: Held::default(),
             opener,
             workers: Workers::default(),

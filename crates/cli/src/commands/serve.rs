@@ -1,24 +1,28 @@
 //! `serve`: the API and Terraform's HTTP state backend.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollback_config::project::TlsSection;
 use rollback_engine::audit::key::SigningKey;
 use rollback_engine::context::Given;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::{Observer, Stage};
 use rollback_release::Store;
+use rollback_server::identity::Identities;
 use rollback_server::metrics::{MeasuredStore, Metrics};
 use rollback_server::projects::{CheckoutOpener, Projects};
 use rollback_server::service::{ApprovalRules, Opener, Service};
+use rollback_server::tls::{Files, Tls};
 use rollback_server::tokens::Tokens;
 use rollback_terraform::Event;
 use serde_json::json;
 
 use crate::arguments::{Global, ServeArguments};
 use crate::output::{Output, Tone};
-use crate::session::{self, Asking, Governed};
+use crate::session::{self, Asking, Governed, Kept, Serving};
 
 /// How long rollbacks may take to come to rest after a signal: terraform is asked to stop once and finishes what it began.
 const LAST_RUNS: Duration = Duration::from_secs(60);
@@ -65,6 +69,12 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         let folder = std::path::absolute(folder)?;
         service.projects = Some(Projects::new(folder, checkout_opener(governed, &store, &metrics)));
     }
+    let serving = Serving::read(global.config.as_deref(), kept.located.as_ref())?;
+    service.identities = Arc::new(Identities::new(&serving.identities)?);
+    let tls = tls_files(arguments, serving.tls)
+        .map(Tls::open)
+        .transpose()?
+        .map(Arc::new);
     service.approvals = ApprovalRules {
         count: usize::from(arguments.approvals),
         by_requester: !arguments.four_eyes,
@@ -89,8 +99,8 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         // In place before anybody is told the address.
         let stop = stop_signal()?;
         rollback_server::take_up(&service).map_err(|problem| EngineError::failed(problem.detail.clone()))?;
-        announce(output, &kept, service.projects.is_some(), address)?;
-        rollback_server::serve(listener, service.clone(), stop).await?;
+        announce(output, &kept, &service, address, tls.is_some())?;
+        rollback_server::serve(listener, service.clone(), tls, stop).await?;
         Ok::<(), EngineError>(())
     })?;
     output.note(Tone::Plain, "The last requests are answered.");
@@ -104,9 +114,24 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
     Ok(())
 }
 
-fn announce(output: &Output, kept: &session::Kept, takes_checkouts: bool, address: std::net::SocketAddr) -> Result<()> {
-    output.line(&format!("Listening on http://{address}"));
-    if takes_checkouts {
+/// The files that the arguments name, else those of the settings.
+fn tls_files(arguments: &ServeArguments, section: Option<TlsSection>) -> Option<Files> {
+    match (&arguments.tls_certificate, &arguments.tls_key) {
+        (Some(certificate), Some(key)) => Some(Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
+        _ => section.map(|section| Files {
+            certificate: section.certificate.into(),
+            key: section.key.into(),
+        }),
+    }
+}
+
+fn announce(output: &Output, kept: &Kept, service: &Service, address: SocketAddr, tls: bool) -> Result<()> {
+    let url = format!("{}://{address}", if tls { "https" } else { "http" });
+    output.line(&format!("Listening on {url}"));
+    if service.projects.is_some() {
         output.note(Tone::Plain, "Projects and their checkouts are brought by its clients.");
     } else if kept.located.is_none() {
         output.note(
@@ -114,26 +139,29 @@ fn announce(output: &Output, kept: &session::Kept, takes_checkouts: bool, addres
             "Without a repository: states are kept and answered for; nothing is planned or rolled back.",
         );
     }
-    if Tokens::new(kept.store.as_ref(), &kept.project)
-        .all()?
-        .iter()
-        .all(|token| !token.is_valid())
+    for issuer in service.identities.issuers() {
+        output.note(Tone::Plain, &format!("Identity tokens of {issuer} are taken."));
+    }
+    if service.identities.issuers().next().is_none()
+        && Tokens::new(kept.store.as_ref(), &kept.project)
+            .all()?
+            .iter()
+            .all(|token| !token.is_valid())
     {
         output.note(
             Tone::Warning,
             "! There is no valid token: make one with `infra-rollback tokens create --name NAME --role admin`",
         );
     }
-    if !address.ip().is_loopback() {
+    if !tls && !address.ip().is_loopback() {
         output.note(
             Tone::Warning,
-            "! Tokens and states go over the network as they are: put a proxy that speaks TLS in front",
+            "! Tokens and states go over the network as they are: give --tls-certificate and --tls-key, or put a proxy \
+             that speaks TLS in front",
         );
     }
-    output.document(
-        &json!({ "url": format!("http://{address}"), "address": address, "project": kept.project,
-        "repository": kept.located.as_ref().map(|located| located.root.display().to_string()) }),
-    );
+    output.document(&json!({ "url": url, "address": address, "project": kept.project,
+        "repository": kept.located.as_ref().map(|located| located.root.display().to_string()) }));
     Ok(())
 }
 

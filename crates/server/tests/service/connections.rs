@@ -20,7 +20,7 @@ async fn run(world: &World) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let service = world.service.clone();
-    let ended = tokio::spawn(rollback_server::serve(listener, service, async move {
+    let ended = tokio::spawn(rollback_server::serve(listener, service, None, async move {
         let _ = stopped.await;
     }));
     Running { address, stop, ended }
