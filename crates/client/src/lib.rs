@@ -10,6 +10,7 @@ mod pages;
 mod problem;
 mod rollback;
 mod server;
+mod trust;
 
 pub use call::{Answer, Body, Call, Repeat, segment};
 pub use events::Event;

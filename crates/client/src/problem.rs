@@ -21,6 +21,10 @@ pub fn error(status: u16, retry_after: Option<u64>, body: &[u8]) -> EngineError 
         .filter_map(|hint| hint.as_str().map(str::to_owned))
         .collect();
     match status {
+        401 if code == "identity-refused" => {
+            error =
+                error.hint("set INFRA_ROLLBACK_TOKEN to a new identity token, asked for with the service's audience");
+        }
         401 => {
             error = error.hint("set INFRA_ROLLBACK_TOKEN to a valid token: `infra-rollback tokens create` makes one")
         }

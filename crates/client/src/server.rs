@@ -1,17 +1,17 @@
 //! The connection to a service: where it is, who asks, and how often.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rollback_engine::error::{EngineError, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Request, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody};
 use url::Url;
 
 use crate::call::{Answer, Body, Call, Repeat};
-use crate::problem;
+use crate::{problem, trust};
 
 /// No answer is larger: 1 GiB, as the largest state.
 const LARGEST: u64 = 1 << 30;
@@ -48,11 +48,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Nothing is asked of the service yet.
+    /// Nothing is asked of the service yet. With an authority, a file of certificates in PEM, only those are trusted.
     ///
     /// # Errors
-    /// What is no URL of a service, or no token.
-    pub fn open(url: &str, token: Option<&str>) -> Result<Server> {
+    /// What is no URL of a service, or no token, or no file of certificates.
+    pub fn open(url: &str, token: Option<&str>, authority: Option<&Path>) -> Result<Server> {
         let odd = |why: &str| {
             EngineError::usage(format!("--server {url:?}: {why}"))
                 .hint("give the service's URL, such as https://rollback.example.com")
@@ -71,7 +71,7 @@ impl Server {
         }
         let token = token.map(str::trim).filter(|token| !token.is_empty()).ok_or_else(|| {
             EngineError::usage("the service wants to know who asks: INFRA_ROLLBACK_TOKEN is not set")
-                .hint("`infra-rollback tokens create` on the service's machine makes a token")
+                .hint("`infra-rollback tokens create` on the service's machine makes a token; a pipeline's identity token is one, too")
         })?;
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(EngineError::usage(
@@ -79,7 +79,7 @@ impl Server {
             ));
         }
         Ok(Server {
-            agent: agent(),
+            agent: agent(authority)?,
             base: parsed.as_str().trim_end_matches('/').to_owned(),
             prefix: String::new(),
             token: token.to_owned(),
@@ -180,7 +180,16 @@ impl Server {
     }
 
     fn unreachable(&self, call: &Call, error: &ureq::Error) -> EngineError {
+        if let Some((why, hint)) = trust::explain(error) {
+            return EngineError::failed(format!("the service at {} cannot be asked: {why}", self.base)).hint(hint);
+        }
         let failed = EngineError::failed(format!("the service at {} cannot be asked: {error}", self.base));
+        let failed = match error {
+            ureq::Error::Http(_) | ureq::Error::Protocol(_) if self.base.starts_with("http:") => {
+                failed.hint("if it speaks TLS there, the URL of --server begins with https://")
+            }
+            _ => failed,
+        };
         match never_arrived(error) || call.repeat == Repeat::Safe {
             true => failed.hint("check the URL of --server, and whether the service runs: GET /v1/health"),
             false => failed.hint("it may have got the request all the same: look with `infra-rollback runs`"),
@@ -267,31 +276,21 @@ fn never_arrived(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::Tls(_) => true,
         ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => true,
-        ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-        _ => false,
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => true,
+        error => trust::explain(error).is_some(),
     }
 }
 
-fn agent() -> Agent {
-    // Those of the system; SSL_CERT_FILE and SSL_CERT_DIR name others.
-    let roots: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
-        .certs
-        .into_iter()
-        .map(|certificate| Certificate::from_der(&certificate).to_owned())
-        .collect();
-    Agent::config_builder()
-        .tls_config(
-            TlsConfig::builder()
-                .root_certs(RootCerts::new_with_certs(&roots))
-                .build(),
-        )
+fn agent(authority: Option<&Path>) -> Result<Agent> {
+    Ok(Agent::config_builder()
+        .tls_config(trust::config(authority)?)
         .http_status_as_error(false)
         // A token is for one service: no redirect takes it elsewhere.
         .max_redirects(0)
         .user_agent(concat!("infra-rollback/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(Duration::from_secs(10)))
         .build()
-        .new_agent()
+        .new_agent())
 }
 
 #[cfg(test)]
@@ -299,7 +298,7 @@ mod tests {
     use super::*;
 
     fn refused(url: &str, token: Option<&str>) -> String {
-        match Server::open(url, token) {
+        match Server::open(url, token, None) {
             Ok(_) => panic!("{url} was taken"),
             Err(error) => error.message,
         }
@@ -318,7 +317,7 @@ mod tests {
 
     #[test]
     fn addresses_keep_a_prefix_and_say_whether_they_are_clear() {
-        let server = Server::open("https://example.com/rollback/", Some("t")).unwrap();
+        let server = Server::open("https://example.com/rollback/", Some("t"), None).unwrap();
         assert_eq!(server.url("/v1/runs"), "https://example.com/rollback/v1/runs");
         assert!(!server.is_clear());
         let server = server.of_project("p/q");
@@ -332,7 +331,7 @@ mod tests {
             ("http://localhost", false),
             ("http://10.0.0.1", true),
         ] {
-            assert_eq!(Server::open(url, Some("t")).unwrap().is_clear(), clear, "{url}");
+            assert_eq!(Server::open(url, Some("t"), None).unwrap().is_clear(), clear, "{url}");
         }
     }
 }

@@ -28,7 +28,9 @@ enum Log {
 
 fn open(global: &Global, project: Option<&str>, output: &Output) -> Result<Log> {
     if let Some(url) = &global.server {
-        return Ok(Log::Service(crate::remote::connect(url, project, output)?.server));
+        return Ok(Log::Service(
+            crate::remote::connect(url, global, project, output)?.server,
+        ));
     }
     let kept = session::open_store(&std::env::current_dir()?, global, project)?;
     Ok(Log::Store(Audit::new(kept.store, &kept.project)))

@@ -27,9 +27,9 @@ pub struct Connection {
 ///
 /// # Errors
 /// The service cannot be reached, the token is none, or the service is for another project.
-pub fn connect(url: &str, project: Option<&str>, output: &Output) -> Result<Connection> {
+pub fn connect(url: &str, global: &Global, project: Option<&str>, output: &Output) -> Result<Connection> {
     let token = std::env::var(TOKEN).ok();
-    let server = Server::open(url, token.as_deref())?;
+    let server = Server::open(url, token.as_deref(), global.server_ca.as_deref())?;
     if server.is_clear() {
         output.note(
             Tone::Warning,

@@ -23,7 +23,7 @@ use crate::output::Output;
 pub fn run(url: &str, arguments: &Arguments, output: &Output) -> Result<u8> {
     let global = &arguments.global;
     let done = |()| 0;
-    let connect = || connect(url, None, output);
+    let connect = || connect(url, global, None, output);
     match &arguments.command {
         // These need nobody but the files that they are given.
         Command::Check(own) => commands::check::run(own, output),
