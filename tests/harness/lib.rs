@@ -11,6 +11,7 @@
 // A test that fails or is skipped has nobody else to tell why.
 #![allow(clippy::print_stderr)]
 
+mod authority;
 mod background;
 mod binary;
 mod bucket;
@@ -18,6 +19,7 @@ mod chance;
 mod checks;
 pub mod contention;
 mod emulator;
+mod issuer;
 mod live;
 mod ran;
 mod service;
@@ -27,11 +29,13 @@ mod state_server;
 mod web;
 mod world;
 
+pub use authority::{Authority, Certified};
 pub use background::{Background, go_on, interrupt, kill, kill_group, wait_until, wait_until_stopped};
 pub use binary::tool;
 pub use bucket::Bucket;
 pub use chance::{Chance, scale};
 pub use emulator::Emulator;
+pub use issuer::{Issuer, KeyKind, Manner, Signer};
 pub use live::{Happened, Objects, StateFile, happened};
 pub use ran::Ran;
 pub use service::{Reply, Service};

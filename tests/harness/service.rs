@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::authority::Authority;
 use crate::background::Background;
 use crate::ran::Ran;
 use crate::world::World;
@@ -14,6 +16,9 @@ use crate::world::World;
 pub struct Service {
     pub process: Background,
     address: String,
+    /// Whose certificates its callers trust, where it speaks TLS.
+    authority: Option<Authority>,
+    said: Arc<Mutex<Vec<u8>>>,
 }
 
 /// What came back.
@@ -61,22 +66,53 @@ impl Service {
         let mut stdout = BufReader::new(stdout.expect("its stdout is a pipe"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("it says something");
-        let Some(address) = line.trim().strip_prefix("Listening on http://") else {
+        let address = line.trim().strip_prefix("Listening on http");
+        let address = address.and_then(|rest| rest.strip_prefix("://").or(rest.strip_prefix("s://")));
+        let Some(address) = address else {
             let mut rest = String::new();
             let _ = stderr.expect("its stderr is a pipe").read_to_string(&mut rest);
             panic!("it says {line:?} instead of where it listens: {rest}");
         };
         // Nobody reads on; a full pipe must not stop it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        std::thread::spawn(move || stderr.map(|mut stderr| std::io::copy(&mut stderr, &mut std::io::sink())));
+        let said: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let own = said.clone();
+        std::thread::spawn(move || {
+            let mut stderr = stderr.expect("its stderr is a pipe");
+            let mut piece = [0; 4096];
+            while let Ok(length @ 1..) = stderr.read(&mut piece) {
+                own.lock()
+                    .expect("no test panics here")
+                    .extend_from_slice(&piece[..length]);
+            }
+        });
         Service {
             process,
             address: address.to_owned(),
+            authority: None,
+            said,
         }
     }
 
+    /// Its callers speak TLS, and trust this authority.
+    pub fn trusting(mut self, authority: &Authority) -> Service {
+        self.authority = Some(authority.clone());
+        self
+    }
+
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// `127.0.0.1:8470`
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it has said on its stderr so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().expect("no test panics here")).into_owned()
     }
 
     /// One request.
@@ -94,23 +130,29 @@ impl Service {
     /// There is no answer.
     #[track_caller]
     pub fn call_with(&self, method: &str, path: &str, token: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .expect("a socket has time limits");
+        self.send(method, path, &format!("Bearer {token}"), headers, body)
+    }
+
+    /// A request with this as its authorization.
+    ///
+    /// # Panics
+    /// There is no answer.
+    #[track_caller]
+    pub fn raw(&self, method: &str, path: &str, authorization: &str) -> Reply {
+        self.send(method, path, authorization, &[], "")
+    }
+
+    #[track_caller]
+    fn send(&self, method: &str, path: &str, authorization: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: {authorization}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n",
             body.len()
         );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        stream
-            .write_all(format!("{head}\r\n{body}").as_bytes())
-            .expect("the request can be sent");
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).expect("the answer can be read");
+        let mut bytes = self.exchange(format!("{head}\r\n{body}").as_bytes());
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let end = end.unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(&bytes)));
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
@@ -124,6 +166,27 @@ impl Service {
             body: bytes.split_off(end + 4),
             head,
         }
+    }
+
+    /// What comes back for these bytes, until the connection is closed.
+    fn exchange(&self, request: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("a socket has time limits");
+        let mut bytes = Vec::new();
+        match &self.authority {
+            None => {
+                stream.write_all(request).expect("the request can be sent");
+                stream.read_to_end(&mut bytes).expect("the answer can be read");
+            }
+            Some(authority) => {
+                let mut stream = authority.connect(stream);
+                stream.write_all(request).expect("the request can be sent");
+                stream.read_to_end(&mut bytes).expect("the answer can be read");
+            }
+        }
+        bytes
     }
 
     #[track_caller]
