@@ -55,6 +55,11 @@ impl Output {
         }
     }
 
+    /// The same for steps on the way of which nobody is told.
+    pub fn silent(&self) -> Self {
+        Output::of_document(self)
+    }
+
     pub fn is_json(&self) -> bool {
         self.json
     }

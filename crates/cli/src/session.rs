@@ -167,6 +167,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         stacks: located.stacks,
         checks,
         parts,
+        choices: Arc::new(steps::CloudChoices),
         notices,
         actor: asking.actor,
         command: asking.command,
@@ -198,6 +199,7 @@ fn notices(located: &Located) -> Result<Notices> {
     Ok(Notices {
         channels: Arc::new(channels),
         template: template(located, located.settings.incident.message_template.as_deref())?,
+        report_template: template(located, located.settings.incident.report_template.as_deref())?,
     })
 }
 

@@ -14,5 +14,6 @@ mod trust;
 
 pub use call::{Answer, Body, Call, Repeat, segment};
 pub use events::Event;
+pub use problem::error as problem_error;
 pub use rollback::{Approval, Needs, Rollback, Seen};
 pub use server::{Principal, Server};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rollback_engine::error::{EngineError, Kind, Result};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::call::{Call, segment};
 use crate::events::{Event, Events};
@@ -113,6 +113,14 @@ impl Server {
         self.json(Call::post(format!("{}/undo", path(run)), body).keyed())
     }
 
+    /// Asks for a kept state of a stack to become the current one.
+    ///
+    /// # Errors
+    /// As [`Server::call`].
+    pub fn restore_state(&self, stack: &str, body: Value) -> Result<Rollback> {
+        self.json(Call::post(format!("/v1/stacks/{}/restores", segment(stack)), body).keyed())
+    }
+
     /// One of them.
     ///
     /// # Errors
@@ -146,8 +154,8 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::call`].
-    pub fn cancel_rollback(&self, id: &str) -> Result<Rollback> {
-        self.json(Call::post(format!("{}/cancel", path(id)), json!({})))
+    pub fn cancel_rollback(&self, id: &str, body: Value) -> Result<Rollback> {
+        self.json(Call::post(format!("{}/cancel", path(id)), body))
     }
 
     /// Says yes to the plan of a digest.

@@ -17,6 +17,7 @@ pub use crate::notifying::Notices;
 use crate::observe::Observer;
 use crate::roots;
 use crate::secrets::Secrets;
+use crate::steps::Choices;
 
 /// The project's settings file.
 pub const SETTINGS: &str = "infra-rollback.toml";
@@ -73,6 +74,8 @@ pub struct Context {
     pub checks: Arc<Vec<NamedCheck>>,
     /// The chosen steps of the settings.
     pub parts: Vec<Part>,
+    /// What steps can go to beside what releases have.
+    pub choices: Arc<dyn Choices>,
     /// Who is told of runs.
     pub notices: Notices,
     pub actor: String,

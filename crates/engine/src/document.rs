@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::planning::Planned;
 use crate::prepare::Prepared;
 use crate::reconcile::{Item, Reconciled};
-use crate::steps::{PreparedStep, Runtime, Way};
+use crate::run::Consent;
+use crate::steps::{PreparedStep, Runtime, Way, open_refusals};
 
 /// What kind of release it is, and the run that it belongs to.
 pub fn release_kind(kind: &ReleaseKind) -> (&'static str, Option<&str>) {
@@ -108,6 +109,10 @@ pub fn plan(planned: &Planned) -> Value {
             json!({ "stack": stack.stack, "guard": refusal.guard, "address": refusal.address, "message": refusal.message })
         }));
     }
+    // A step belongs to no stack.
+    refusals.extend(open_refusals(steps, &Consent::default()).iter().map(|refusal| {
+        json!({ "stack": null, "guard": refusal.guard, "address": refusal.address, "message": refusal.message })
+    }));
     let version = prepared
         .iter()
         .map(|stack| stack.envelope.terraform_version.as_str())

@@ -29,6 +29,8 @@ pub struct Notices {
     pub channels: Arc<Vec<NamedChannel>>,
     /// The template of messages, where the project has one of its own.
     pub template: Option<String>,
+    /// The template of reports, where the project has one of its own.
+    pub report_template: Option<String>,
 }
 
 impl Notices {

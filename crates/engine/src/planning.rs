@@ -157,6 +157,18 @@ pub fn policy_documents(context: &Context, target: &Target, options: &Options) -
     Ok(gate.documents(context, &planned, &moment))
 }
 
+/// What the policy says to a rollback, by stack, and to its steps; nothing is begun.
+///
+/// # Errors
+/// As [`plan_with`].
+pub fn evaluations(context: &Context, target: &Target, options: &Options) -> Result<Vec<(String, Evaluation)>> {
+    let planned = plan_with(context, Purpose::To, target, options, false)?;
+    let judged = planned.evaluations();
+    Ok(judged
+        .map(|(stack, evaluation)| (stack.unwrap_or("steps").to_owned(), evaluation.clone()))
+        .collect())
+}
+
 /// What a policy is told of a run that is none yet.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use rollback_inverse::{Fate, Input, InversePlan, compute};
 use rollback_policy::Evaluation;
 use rollback_release::{Release, ReleaseId, ReleaseKind, StateVersion};
 use rollback_state::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ use crate::versions;
 use crate::writing::{self, Reading};
 
 /// What making an old state the current one would mean.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RestoreReport {
     pub stack: String,
     /// The release that keeps it.
@@ -49,7 +49,7 @@ pub struct RestoreReport {
     /// Of the bytes that are written.
     pub result_sha256: String,
     /// What the policy says to it; none where it was not asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Evaluation>,
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rollback_runbook::SettingsError;
 use rollback_runbook::checks::{Asked, NamedCheck, Verification, ask_once, verify};
 use rollback_runbook::step::{Progress, Silent};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::context::{Context, Stack};
@@ -185,27 +185,67 @@ pub(crate) fn scrubbed(context: &Context, verification: Verification) -> Verific
     }
 }
 
+/// # Errors
+/// A check of one of these names is not there.
+pub fn check_names(known: &[&str], names: &[String]) -> Result<()> {
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(unknown) => Err(EngineError::usage(format!("there is no check {unknown}"))
+            .hint(format!("the checks are: {}", known.join(", ")))),
+    }
+}
+
+/// What `verify` finds: what the checks say, and whether what is deployed is at rest.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Verified {
+    pub passed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    pub checks: Vec<Asked>,
+    /// None where terraform was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stacks: Option<Vec<AtRest>>,
+}
+
+impl Verified {
+    pub fn new(asked: Option<Verification>, stacks: Option<Vec<AtRest>>) -> Verified {
+        let checks_pass = asked.as_ref().is_none_or(|asked| asked.passed);
+        let at_rest = stacks.iter().flatten().all(|stack| stack.passed);
+        Verified {
+            passed: checks_pass && at_rest,
+            started_at: asked.as_ref().map(|asked| asked.started_at),
+            ended_at: asked.as_ref().map(|asked| asked.ended_at),
+            checks: asked.map(|asked| asked.checks).unwrap_or_default(),
+            stacks,
+        }
+    }
+}
+
 /// Only these checks, by name.
 ///
 /// # Errors
 /// One is not there.
 pub fn choose(checks: Vec<NamedCheck>, names: &[String]) -> Result<Vec<NamedCheck>> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !checks.iter().any(|check| check.name == **name))
-    {
-        let known: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
-        return Err(EngineError::usage(format!("there is no check {unknown}"))
-            .hint(format!("the checks are: {}", known.join(", "))));
-    }
+    let known: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+    check_names(&known, names)?;
     let chosen = checks
         .into_iter()
         .filter(|check| names.is_empty() || names.contains(&check.name));
     Ok(chosen.collect())
 }
 
+/// There is nothing to ask.
+pub fn no_check() -> EngineError {
+    EngineError::usage("there is no check in infra-rollback.toml")
+        .hint("write one, such as:\n    [[check]]\n    kind = \"http\"\n    url  = \"https://api.example.com/health\"")
+        .hint("kinds are http, endpoints, postgres, command, logs and metrics; the README tells what each takes")
+        .hint("`infra-rollback verify --terraform` plans what is deployed: it needs no check")
+}
+
 /// What terraform would still do to a stack whose deployed configuration is planned.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct AtRest {
     pub stack: String,
     pub commit: String,

@@ -1,9 +1,9 @@
 //! The auditor's questions: every state that is kept, the state at a time, who changed what last.
 
 use jiff::Timestamp;
-use rollback_release::{StateVersion, States, WrittenState};
+use rollback_release::{Catalogue, StateVersion, States, WrittenState};
 use rollback_state::{InstanceId, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
@@ -113,7 +113,7 @@ pub fn written_bytes(context: &Context, stack: &Stack, text: &str) -> Result<Opt
 }
 
 /// When an object or one of its attributes last changed, as far as releases tell.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Blame {
     pub release: String,
     pub commit: String,
@@ -129,15 +129,15 @@ pub struct Blame {
 ///
 /// # Errors
 /// The address cannot be read, or nothing is known of it.
-pub fn blame(context: &Context, stack: &Stack, text: &str) -> Result<Vec<Blame>> {
+pub fn blame(catalogue: &Catalogue<'_>, stack: &str, text: &str) -> Result<Vec<Blame>> {
     let (id, attribute) = parse_subject(text)?;
-    let mut versions = context.catalogue().state_versions(&stack.name)?.items;
+    let mut versions = catalogue.state_versions(stack)?.items;
     versions.dedup_by(|a, b| a.state.sha256 == b.state.sha256);
     versions.reverse();
     let mut found = Vec::new();
     let mut before: Option<State> = None;
     for version in versions {
-        let state = context.catalogue().state(&version.state)?;
+        let state = catalogue.state(&version.state)?;
         let (old, new) = (
             before
                 .as_ref()

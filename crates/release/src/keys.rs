@@ -20,7 +20,9 @@
 //! | `projects/<project>/rollbacks/<uuid v7>` | a rollback as it was asked for over HTTP; its run has the same id |
 //! | `projects/<project>/idempotency/<sha256>` | which rollback an Idempotency-Key began |
 //! | `projects/<project>/drills/<uuid v7>` | the last rehearsal of the way back to a release |
+//! | `projects/<project>/drilling` | which instance of the service rehearses now |
 //! | `projects/<project>/bake` | the watch over the last deploy |
+//! | `projects/<project>/tasks/<uuid v7>` | what the service looked into for somebody, and what it found |
 //! | `upkeep/removals/<uuid v7>` | blobs that a collection of garbage removes, or has removed a short while ago |
 
 use crate::{ReleaseId, StoreError};
@@ -224,6 +226,20 @@ pub fn token(project: &str, id: &str) -> String {
 /// The last rehearsal of the way back to a release.
 pub fn drill(project: &str, release: &str) -> String {
     in_project(project, &format!("drills/{}", segment(release)))
+}
+
+/// Which instance of the service rehearses now.
+pub fn drilling(project: &str) -> String {
+    in_project(project, "drilling")
+}
+
+/// What the keys of all tasks of a project begin with.
+pub fn tasks(project: &str) -> String {
+    in_project(project, "tasks/")
+}
+
+pub fn task(project: &str, id: &str) -> String {
+    format!("{}{}", tasks(project), segment(id))
 }
 
 /// The watch over the last deploy.

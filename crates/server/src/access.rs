@@ -167,6 +167,14 @@ impl Principal {
         self.stacks.is_empty()
     }
 
+    /// Whether the principal is for everything that a rollback is about: steps belong to no stack alone.
+    pub fn sees_rollback(&self, rollback: &Rollback) -> bool {
+        match rollback.stacks.is_empty() {
+            true => self.sees_all(),
+            false => rollback.stacks.iter().all(|stack| self.sees(stack)),
+        }
+    }
+
     /// As whom it goes on record: a name may be given twice, an id is not.
     pub fn actor(&self) -> String {
         format!("{} ({})", self.name, self.id)

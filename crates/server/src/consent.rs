@@ -57,6 +57,8 @@ impl Needs {
         let names = |subjects: &[(String, String)]| -> Vec<String> {
             let name = |(stack, address): &(String, String)| match stacks {
                 0 | 1 => address.clone(),
+                // A step belongs to no stack.
+                _ if stack.is_empty() => address.clone(),
                 _ => format!("{stack}:{address}"),
             };
             subjects.iter().map(name).collect()

@@ -24,6 +24,7 @@ pub mod projects;
 mod rollback;
 pub mod routes;
 pub mod service;
+mod tasks;
 pub mod tls;
 pub mod tokens;
 mod worker;

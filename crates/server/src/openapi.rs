@@ -109,11 +109,13 @@ fn operation(route: &Route) -> Value {
 fn responses(route: &Route) -> Value {
     let mut responses = Map::new();
     for answer in route.answers {
-        let mut value = json!({ "description": "done" });
+        // One status may come in several forms.
+        let value = responses
+            .entry(answer.status.to_string())
+            .or_insert_with(|| json!({ "description": "done" }));
         if let Some(schema) = answer.schema {
-            value["content"] = json!({ answer.media: { "schema": reference(schema) } });
+            value["content"][answer.media] = json!({ "schema": reference(schema) });
         }
-        responses.insert(answer.status.to_string(), value);
     }
     let has_path_parameter = route.path.contains('{');
     let everybody = matches!(route.access, Access::Anonymous);

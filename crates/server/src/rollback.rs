@@ -1,6 +1,8 @@
 //! A rollback that was asked for over HTTP: the request, kept before it is answered, beside the run that carries it out
 //! and has the same id.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use rollback_engine::approval::{Approval, Approvals, Quorum};
 use rollback_engine::error::{EngineError, Kind};
@@ -56,6 +58,39 @@ impl Worker {
     }
 }
 
+/// What people say when they have a rollback taken up again.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Again {
+    /// Steps that are left as they are after all.
+    #[serde(default)]
+    pub skip_steps: Vec<String>,
+    /// Why the checks are not asked.
+    #[serde(default)]
+    pub skip_checks: Option<String>,
+    /// Why they are sure that the process which had it on another machine is dead.
+    #[serde(default)]
+    pub holder_is_dead: Option<String>,
+}
+
+impl Again {
+    /// As the engine takes it.
+    pub fn consent(&self) -> Consent {
+        Consent {
+            skipped_steps: self.skip_steps.clone(),
+            skip_checks: self.skip_checks.clone(),
+            ..Consent::default()
+        }
+    }
+
+    /// Later words stand beside the earlier ones, and before them.
+    pub fn add(&mut self, later: Again) {
+        self.skip_steps.extend(later.skip_steps);
+        self.skip_checks = later.skip_checks.or(self.skip_checks.take());
+        // A word about one holder is none about the next.
+        self.holder_is_dead = later.holder_is_dead;
+    }
+}
+
 /// The request as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rollback {
@@ -68,11 +103,25 @@ pub struct Rollback {
     /// The release whose state becomes the current one, where it is a restore.
     #[serde(default)]
     pub restore: Option<String>,
+    /// None where only steps were asked for.
     pub stacks: Vec<String>,
     pub targets: Vec<String>,
     pub reason: Option<String>,
     pub dry_run: bool,
     pub consent: Consent,
+    /// The steps that it is about; all where nothing is said.
+    #[serde(default)]
+    pub steps: Option<Vec<String>>,
+    /// Where databases go that are restored, by the name of their step: found when it was asked for, so that planning again
+    /// finds the same.
+    #[serde(default)]
+    pub databases: BTreeMap<String, Value>,
+    /// For how long to wait for somebody's lock.
+    #[serde(default)]
+    pub lock_timeout_seconds: u64,
+    /// What was said by whoever had it taken up again.
+    #[serde(default)]
+    pub again: Again,
     /// Rules of the policy that are overridden, by whom and why.
     #[serde(default)]
     pub overrides: Vec<PolicyOverride>,
@@ -333,6 +382,9 @@ impl<'s> Rollbacks<'s> {
             "targets": rollback.targets,
             "reason": rollback.reason,
             "dry_run": rollback.dry_run,
+            "steps": rollback.steps,
+            "restore_databases": rollback.databases.keys().collect::<Vec<_>>(),
+            "skip_checks": rollback.consent.skip_checks,
             "requested_by": rollback.requested_by,
             "created_at": rollback.created_at,
             "commit": known.run.as_ref().map(|run| &run.commit),

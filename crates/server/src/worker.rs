@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rollback_engine::again;
+use rollback_engine::context::Locking;
 use rollback_engine::drive::{self, Options, Outcome};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::restore;
 use rollback_engine::run::{Consent, Runs, Status};
+use rollback_engine::steps;
 use rollback_engine::undo;
 use rollback_engine::versions;
 
@@ -75,12 +77,8 @@ pub enum Work {
 /// # Errors
 /// One is at it already.
 pub fn begin(service: &Arc<Service>, id: &str, work: Work, actor: &str) -> crate::problem::Result<()> {
-    if !service.workers.ids().insert(id.to_owned()) {
+    let Some(done) = enter(service, id, None) else {
         return Err(Problem::new(&problem::CONFLICT, "it is being worked on right now"));
-    }
-    let done = Done {
-        service: service.clone(),
-        id: id.to_owned(),
     };
     Rollbacks::new(service).change(id, |rollback| {
         rollback.worker = Worker::this();
@@ -155,8 +153,23 @@ fn is_approved(service: &Service, id: &str, since: Option<Timestamp>) -> crate::
         && rollbacks.needs(&known, Some(&approval))?.is_empty())
 }
 
+/// Puts an id on the list of what is under way, so that the service's end waits for it; none where it is there already, or
+/// where more than so many begin with the same word.
+pub fn enter(service: &Arc<Service>, id: &str, most: Option<usize>) -> Option<Done> {
+    let mut ids = service.workers.ids();
+    let word = id.split(' ').next().unwrap_or(id);
+    let alike = ids.iter().filter(|known| known.split(' ').next() == Some(word)).count();
+    if most.is_some_and(|most| alike >= most) || !ids.insert(id.to_owned()) {
+        return None;
+    }
+    Some(Done {
+        service: service.clone(),
+        id: id.to_owned(),
+    })
+}
+
 /// Takes the id off the list, however the thread ends.
-struct Done {
+pub struct Done {
     service: Arc<Service>,
     id: String,
 }
@@ -204,9 +217,25 @@ fn try_to(service: &Service, id: &str, work: Work, actor: &str) -> Result<Outcom
         })
         .map_err(failed)?;
     context.given = service.held.of(id);
+    context.locking = Locking {
+        timeout: Duration::from_secs(rollback.lock_timeout_seconds),
+        holder_is_dead: rollback.again.holder_is_dead.clone(),
+    };
+    let own_steps = known.run.as_ref().map(|run| &run.steps).or(rollback.steps.as_ref());
+    if let Some(names) = own_steps {
+        context.parts.retain(|part| names.contains(&part.name));
+        if rollback.stacks.is_empty() && !names.is_empty() {
+            context.stacks.clear();
+        }
+    }
+    steps::send(&mut context, &rollback.databases);
     let people = People::new(service, &context, &rollback);
     let result = match (work, &rollback.undo) {
-        (Work::Resume, _) => again::resume(&context, Some(id), &people.consent_so_far()?, &people),
+        (Work::Resume, _) => {
+            let mut consent = people.consent_so_far()?;
+            consent.add(&rollback.again.consent());
+            again::resume(&context, Some(id), &consent, &people)
+        }
         (Work::Start, undone) => {
             let options = Options {
                 consent: Consent {

@@ -1,6 +1,6 @@
 //! `drill`: rehearses the way back to a release.
 
-use rollback_engine::drill::{self, Reach};
+use rollback_engine::drill::{self, Drill, Reach};
 use rollback_engine::error::Result;
 use serde_json::json;
 
@@ -17,6 +17,11 @@ pub fn run(global: &Global, arguments: &DrillArguments, output: &Output) -> Resu
     };
     let drill = drill::drill(&context, &revision)?;
     drop(context);
+    Ok(tell(output, &drill))
+}
+
+/// What was found; 3 where there is no way back.
+pub fn tell(output: &Output, drill: &Drill) -> u8 {
     for finding in &drill.findings {
         let (sign, tone) = match finding.reach {
             Reach::Reachable => ("✓", Tone::Good),
@@ -45,5 +50,5 @@ pub fn run(global: &Global, arguments: &DrillArguments, output: &Output) -> Resu
         ),
     );
     output.document(&json!(drill));
-    Ok(if drill.reach == Reach::NotReachable { 3 } else { 0 })
+    if drill.reach == Reach::NotReachable { 3 } else { 0 }
 }

@@ -8,7 +8,7 @@ use rollback_engine::holder::Holder;
 use rollback_engine::lease::Life;
 use rollback_engine::lock;
 use rollback_engine::run::{Run, Runs, Status};
-use rollback_engine::unlock;
+use rollback_engine::unlock::{self, LockRelease};
 use serde_json::json;
 
 use crate::arguments::{Global, ReleaseLockArguments, VariableArguments};
@@ -120,42 +120,65 @@ pub fn print_list(output: &Output, locks: &[(Holder, Life)], runs: &[Run]) {
 /// Takes a lock away from its holder.
 pub fn release(global: &Global, arguments: &ReleaseLockArguments, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
-    let stack = &arguments.stack;
-    if arguments.reason.trim().is_empty() {
-        return Err(EngineError::usage(
+    check_reason(arguments)?;
+    let examined = unlock::examine(&context, &arguments.stack)?;
+    ask_before_release(arguments, &examined.holder, output)?;
+    let release = unlock::release(&context, &arguments.stack, &arguments.reason, arguments.force)?;
+    tell_released(output, &release);
+    Ok(())
+}
+
+/// # Errors
+/// Nothing is said.
+pub fn check_reason(arguments: &ReleaseLockArguments) -> Result<()> {
+    match arguments.reason.trim().is_empty() {
+        false => Ok(()),
+        true => Err(EngineError::usage(
             "--reason must say why: it is what others will read later",
-        ));
+        )),
     }
-    let examined = unlock::examine(&context, stack)?;
-    if !arguments.yes {
-        if !output.can_ask() {
-            return Err(EngineError::usage(format!(
-                "taking the lock of stack {stack} away from {} needs a yes",
-                examined.holder.describe()
-            ))
-            .hint("say --yes"));
-        }
-        output.note(
-            Tone::Strong,
-            &format!(
-                "Take the lock of stack {stack} away from {}? Only `yes` is a yes:",
-                examined.holder.describe()
-            ),
-        );
-        let _ = std::io::stderr().flush();
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
-        if line.trim() != "yes" {
-            return Err(EngineError::refused("not approved; nothing was changed"));
-        }
+}
+
+/// Has whoever sits here say yes, unless that was said.
+///
+/// # Errors
+/// The answer is no, or there is nobody to ask.
+pub fn ask_before_release(arguments: &ReleaseLockArguments, holder: &Holder, output: &Output) -> Result<()> {
+    let stack = &arguments.stack;
+    if arguments.yes {
+        return Ok(());
     }
-    let release = unlock::release(&context, stack, &arguments.reason, arguments.force)?;
+    if !output.can_ask() {
+        return Err(EngineError::usage(format!(
+            "taking the lock of stack {stack} away from {} needs a yes",
+            holder.describe()
+        ))
+        .hint("say --yes"));
+    }
+    output.note(
+        Tone::Strong,
+        &format!(
+            "Take the lock of stack {stack} away from {}? Only `yes` is a yes:",
+            holder.describe()
+        ),
+    );
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    match line.trim() {
+        "yes" => Ok(()),
+        _ => Err(EngineError::refused("not approved; nothing was changed")),
+    }
+}
+
+/// That a lock was taken away.
+pub fn tell_released(output: &Output, release: &LockRelease) {
     output.toned(
         Tone::Good,
         &format!(
-            "The lock of stack {stack} is taken away from run {}; its fence is {} now, and that run can write nothing more \
+            "The lock of stack {} is taken away from run {}; its fence is {} now, and that run can write nothing more \
              without it.",
-            release.holder.run, release.fence
+            release.stack, release.holder.run, release.fence
         ),
     );
     if release.holder.applying {
@@ -165,5 +188,4 @@ pub fn release(global: &Global, arguments: &ReleaseLockArguments, output: &Outpu
         ));
     }
     output.document(&json!({ "release": release }));
-    Ok(())
 }

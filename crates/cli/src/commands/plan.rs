@@ -7,14 +7,16 @@ use rollback_engine::document;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::planning;
 use rollback_engine::reconcile::{self, reconcile};
+use rollback_engine::steps;
 use rollback_engine::target::Target;
 use rollback_inverse::redact::Redactor;
 use rollback_inverse::{Direction, Input, Knowledge, Step, compute};
 use rollback_state::State;
 
+use super::to::restore_databases;
 use crate::arguments::{Global, PlanArguments};
 use crate::output::Output;
-use crate::{plan_view, session, steps};
+use crate::{plan_view, session};
 
 /// Plans; nothing is changed. 2 with `--detailed-exitcode` where there is something to do.
 pub fn run(global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
@@ -33,14 +35,14 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
     let mut context = session::open(global, &arguments.variables, output)?;
     steps::choose(
         &mut context,
-        &steps::Choice {
+        &steps::About {
             only: &arguments.only.only,
             skipped: &arguments.steps.skip_step,
             some_stacks: !global.stacks.is_empty(),
             some_objects: !arguments.targets.is_empty(),
         },
     )?;
-    steps::restore_databases(&mut context, &arguments.databases)?;
+    restore_databases(&mut context, &arguments.databases)?;
     let target = Target::resolve(&context, revision)?;
     let planned = planning::plan(&context, &target, &arguments.targets, arguments.offline)?;
     drop(context);

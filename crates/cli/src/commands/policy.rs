@@ -10,7 +10,6 @@ use rollback_engine::drive::Options;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::planning;
 use rollback_engine::policy::{self, Gate};
-use rollback_engine::run::Purpose;
 use rollback_engine::target::Target;
 use rollback_inverse::Knowledge;
 use rollback_policy::{Bundle, Evaluation, Level, Limits, Policy, TestEnd, run_tests};
@@ -158,11 +157,7 @@ fn check(global: &Global, arguments: &PolicyCheckArguments, output: &Output) -> 
             reason: arguments.reason.clone(),
             ..Options::default()
         };
-        let planned = planning::plan_with(&context, Purpose::To, &target, &options, false)?;
-        let judged = planned.evaluations();
-        judged
-            .map(|(stack, evaluation)| (stack.unwrap_or("steps").to_owned(), evaluation.clone()))
-            .collect()
+        planning::evaluations(&context, &target, &options)?
     } else {
         let (mut section, root) = settings(global)?;
         choose(&mut section, &arguments.bundle, &arguments.namespace)?;
@@ -170,13 +165,21 @@ fn check(global: &Global, arguments: &PolicyCheckArguments, output: &Output) -> 
         let evaluation = compile(&section, &root)?.evaluate(&document, &consent.policy);
         vec![(name, evaluation)]
     };
+    tell_results(output, &results)
+}
+
+/// What the policy says of each subject; 3 where it refuses.
+///
+/// # Errors
+/// There is none.
+pub fn tell_results(output: &Output, results: &[(String, Evaluation)]) -> Result<u8> {
     if results.is_empty() {
         return Err(EngineError::refused(
             "there was nothing to judge, and so there is no verdict",
         ));
     }
     let (mut passed, mut warnings, mut failures, mut exceptions) = (0, 0, 0, 0);
-    for (subject, evaluation) in &results {
+    for (subject, evaluation) in results {
         for finding in &evaluation.findings {
             let (word, tone) = if finding.refuses() {
                 ("FAIL", Tone::Danger)
@@ -293,11 +296,15 @@ fn input(global: &Global, revision: &str, variables: &VariableArguments, output:
     let options = Options::default();
     let documents = planning::policy_documents(&context, &target, &options)?;
     drop(context);
-    // It is a document whatever was asked for: that is what it is for.
+    tell_input(output, &documents);
+    Ok(())
+}
+
+/// It is a document whatever was asked for: that is what it is for.
+pub fn tell_input(output: &Output, documents: &[Value]) {
     let output = Output::of_document(output);
-    match documents.as_slice() {
+    match documents {
         [one] => output.document(one),
         several => output.document(&Value::Array(several.to_vec())),
     }
-    Ok(())
 }

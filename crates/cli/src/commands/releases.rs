@@ -4,10 +4,11 @@ use rollback_engine::context::Context;
 use rollback_engine::document::{describe_release, describe_summary};
 use rollback_engine::drill;
 use rollback_engine::error::Result;
+use rollback_engine::marking::{self, Change};
 use rollback_release::{Import, Mark, ReleaseKind, Verdict};
 use serde_json::{Value, json};
 
-use crate::arguments::{Global, ReleasesArguments, ReleasesCommand, VariableArguments};
+use crate::arguments::{Global, MarkArguments, ReleasesArguments, ReleasesCommand, VariableArguments};
 use crate::output::{Output, Tone};
 use crate::session;
 
@@ -247,35 +248,40 @@ fn with_mark(mut document: Value, mark: Option<&Mark>) -> Value {
     document
 }
 
+/// Which release, what of its mark changes, and why.
+pub fn change_of(command: &ReleasesCommand) -> (&MarkArguments, Change) {
+    match command {
+        ReleasesCommand::Pin(arguments) => (arguments, Change::Pin),
+        ReleasesCommand::Unpin(arguments) => (arguments, Change::Unpin),
+        ReleasesCommand::Bad(arguments) => (arguments, Change::Bad),
+        ReleasesCommand::Good(arguments) => (arguments, Change::Good),
+        ReleasesCommand::Unmark(arguments) => (arguments, Change::Unmark),
+    }
+}
+
 /// Pins, bad and good ones, and back.
 pub fn mark(global: &Global, command: &ReleasesCommand, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
-    let (ReleasesCommand::Pin(arguments)
-    | ReleasesCommand::Unpin(arguments)
-    | ReleasesCommand::Bad(arguments)
-    | ReleasesCommand::Good(arguments)
-    | ReleasesCommand::Unmark(arguments)) = command;
+    let (arguments, change) = change_of(command);
     let release = super::diff::find(&context, &arguments.release)?;
-    let mark = context.catalogue().mark(&release.id, &context.actor, &|mark| {
-        match command {
-            ReleasesCommand::Pin(_) => mark.pinned = true,
-            ReleasesCommand::Unpin(_) => mark.pinned = false,
-            ReleasesCommand::Bad(_) => mark.verdict = Some(Verdict::Bad),
-            ReleasesCommand::Good(_) => mark.verdict = Some(Verdict::Good),
-            ReleasesCommand::Unmark(_) => mark.verdict = None,
-        }
-        if arguments.reason.is_some() {
-            mark.reason.clone_from(&arguments.reason);
-        } else if !mark.pinned && mark.verdict.is_none() {
-            mark.reason = None;
-        }
-    })?;
-    let now = Some(words(&mark)).filter(|words| !words.is_empty());
+    let mark = marking::mark(
+        &context.catalogue(),
+        &context.actor,
+        &release,
+        change,
+        arguments.reason.as_deref(),
+    )?;
+    tell_marked(output, &with_mark(describe_release(&release), Some(&mark)));
+    Ok(())
+}
+
+/// A release whose mark was changed.
+pub fn tell_marked(output: &Output, release: &Value) {
+    let now = mark_of(release).as_ref().map(words).filter(|words| !words.is_empty());
     output.line(&format!(
         "release {} is {}",
-        release.id,
+        text(release, "id"),
         now.as_deref().unwrap_or("not marked any more")
     ));
-    output.document(&with_mark(describe_release(&release), Some(&mark)));
-    Ok(())
+    output.document(release);
 }

@@ -4,20 +4,12 @@ use jiff::Timestamp;
 use rollback_engine::context::{Located, Place};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::journal::Journal;
-use rollback_engine::report::{Report, Sources, report};
+use rollback_engine::report::{Format, Sources, report};
 use rollback_engine::run::Runs;
-use rollback_runbook::templates;
-use serde::Serialize;
 
 use crate::arguments::{Global, ReportArguments, ReportFormat};
 use crate::output::Output;
 use crate::session;
-
-/// What a template of reports is given.
-#[derive(Serialize)]
-struct Words<'a> {
-    report: &'a Report,
-}
 
 /// Writes it.
 pub fn run(global: &Global, arguments: &ReportArguments, output: &Output) -> Result<()> {
@@ -34,9 +26,7 @@ pub fn run(global: &Global, arguments: &ReportArguments, output: &Output) -> Res
     let runs = Runs::new(kept.store.as_ref(), &kept.project);
     let run = match &arguments.run {
         Some(text) => runs.find(text)?.0,
-        None => runs.newest(1)?.into_iter().next().ok_or_else(|| {
-            EngineError::failed("there was no run yet").hint("`infra-rollback to REV` makes the first one")
-        })?,
+        None => runs.newest(1)?.into_iter().next().ok_or_else(no_run)?,
     };
     let journal = Journal::open(kept.store.as_ref(), &kept.project, &run.id)?;
     let now = Timestamp::now();
@@ -52,31 +42,39 @@ pub fn run(global: &Global, arguments: &ReportArguments, output: &Output) -> Res
             .collect(),
         now,
     });
-    let format = match output.is_json() {
-        true => ReportFormat::Json,
-        false => arguments.format,
+    let format = format_of(arguments, output);
+    let template = match format {
+        Format::Markdown => session::template(&located, located.settings.incident.report_template.as_deref())?,
+        _ => None,
     };
-    let text = match format {
-        ReportFormat::Ics => report.invitation(now).to_ics(),
-        ReportFormat::Json => serde_json::to_string_pretty(&report)
-            .map(|text| text + "\n")
-            .map_err(|error| EngineError::failed(error.to_string()))?,
-        ReportFormat::Markdown => {
-            let own = session::template(&located, located.settings.incident.report_template.as_deref())?;
-            let (name, template) = match &own {
-                Some(own) => ("incident.report_template", own.as_str()),
-                None => ("report", templates::REPORT),
-            };
-            templates::render(name, template, Words { report: &report })
-                .map(|text| text.trim_end().to_owned() + "\n")
-                .map_err(EngineError::usage)?
-        }
-    };
-    let text = output.secrets().scrub(&text);
+    hand_over(&report.write(format, template.as_deref(), now)?, arguments, output)
+}
+
+/// As it was asked for; `--json` means one of the formats.
+pub fn format_of(arguments: &ReportArguments, output: &Output) -> Format {
+    match arguments.format {
+        _ if output.is_json() => Format::Json,
+        ReportFormat::Markdown => Format::Markdown,
+        ReportFormat::Json => Format::Json,
+        ReportFormat::Ics => Format::Ics,
+    }
+}
+
+/// Into a file, or on stdout.
+///
+/// # Errors
+/// It cannot be written.
+pub fn hand_over(text: &str, arguments: &ReportArguments, output: &Output) -> Result<()> {
+    let text = output.secrets().scrub(text);
     match &arguments.output {
         None => Ok(output.bytes(text.as_bytes())?),
         Some(path) => {
             std::fs::write(path, text).map_err(|error| EngineError::failed(format!("{}: {error}", path.display())))
         }
     }
+}
+
+/// There is nothing to tell of.
+pub fn no_run() -> EngineError {
+    EngineError::failed("there was no run yet").hint("`infra-rollback to REV` makes the first one")
 }

@@ -8,6 +8,7 @@ use rollback_engine::context::{Context, Stack};
 use rollback_engine::drive::Options;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::run::Consent;
+use rollback_engine::versions::Blame;
 use rollback_engine::{restore, versions};
 use rollback_release::StateVersion;
 use rollback_state::Mode;
@@ -298,8 +299,14 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp> {
 pub fn blame(global: &Global, address: &str, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let stack = versions::the_stack(&context)?;
-    let found = versions::blame(&context, stack, address)?;
-    for one in &found {
+    let found = versions::blame(&context.catalogue(), &stack.name, address)?;
+    tell_blame(output, address, &found);
+    Ok(())
+}
+
+/// Who changed an object, newest first.
+pub fn tell_blame(output: &Output, address: &str, found: &[Blame]) {
+    for one in found {
         let attributes = if one.attributes.is_empty() {
             String::new()
         } else {
@@ -311,5 +318,4 @@ pub fn blame(global: &Global, address: &str, output: &Output) -> Result<()> {
         ));
     }
     output.document(&json!({ "address": address, "changes": found }));
-    Ok(())
 }

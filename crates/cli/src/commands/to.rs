@@ -3,6 +3,7 @@
 use std::io::{BufRead, Write};
 
 use rollback_engine::again;
+use rollback_engine::context::Context;
 use rollback_engine::document;
 use rollback_engine::drive::{self, Answer, Approver, Options, Outcome};
 use rollback_engine::error::{EngineError, Result};
@@ -10,13 +11,17 @@ use rollback_engine::planning::Planned;
 use rollback_engine::reconcile::{Guard, Refusal};
 use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::Consent;
+use rollback_engine::steps;
 use rollback_engine::undo;
 use rollback_runbook::checks::Verification;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use crate::arguments::{ConsentArguments, Global, ResumeArguments, SkipArguments, ToArguments, UndoArguments};
+use crate::arguments::{
+    ConsentArguments, DatabaseArguments, Global, ResumeArguments, SkipArguments, ToArguments, UndoArguments,
+};
 use crate::output::{Output, Tone};
-use crate::{plan_view, restore_view, session, steps};
+use crate::{plan_view, restore_view, session};
 
 /// Asks on the terminal, or says yes because the command line did.
 pub(super) struct Person<'o> {
@@ -142,19 +147,31 @@ pub fn consent(arguments: &ConsentArguments, reason: Option<&str>, skipping: &Sk
     }
 }
 
+/// Has databases restored: gives the run's id, by which this restore is told from every other one. None where no database
+/// is to be restored.
+///
+/// # Errors
+/// As [`steps::databases`].
+pub fn restore_databases(context: &mut Context, arguments: &DatabaseArguments) -> Result<Option<String>> {
+    let id = Uuid::now_v7().to_string();
+    let targets = steps::databases(context, &arguments.restore_database, &id)?;
+    steps::send(context, &targets);
+    Ok((!targets.is_empty()).then_some(id))
+}
+
 /// `to`.
 pub fn run(global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
     let mut context = session::open(global, &arguments.variables, output)?;
     steps::choose(
         &mut context,
-        &steps::Choice {
+        &steps::About {
             only: &arguments.only.only,
             skipped: &arguments.steps.skip_step,
             some_stacks: !global.stacks.is_empty(),
             some_objects: !arguments.targets.is_empty(),
         },
     )?;
-    let id = steps::restore_databases(&mut context, &arguments.databases)?;
+    let id = restore_databases(&mut context, &arguments.databases)?;
     context.locking = session::locking(&arguments.waiting, None);
     let person = Person::new(output, arguments.auto_approve);
     let options = Options {
@@ -176,7 +193,7 @@ pub fn undo(global: &Global, arguments: &UndoArguments, output: &Output) -> Resu
     let mut context = session::open_to_undo(global, arguments.run.as_deref(), &arguments.variables, output)?;
     steps::choose(
         &mut context,
-        &steps::Choice {
+        &steps::About {
             only: &[],
             skipped: &arguments.steps.skip_step,
             some_stacks: false,

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use rollback_engine::context::{Located, Place};
-use rollback_engine::error::{EngineError, Result};
-use rollback_engine::verification::{AtRest, at_rest, choose};
+use rollback_engine::error::Result;
+use rollback_engine::verification::{AtRest, Verified, at_rest, choose, no_check};
 use rollback_runbook::checks::{Asked, Verification, verify};
 use rollback_runbook::step::Progress;
 use serde_json::json;
@@ -30,43 +30,42 @@ pub fn run(global: &Global, arguments: &VerifyArguments, output: &Output) -> Res
     })?;
     let checks = choose(session::checks(&located)?, &arguments.checks)?;
     if checks.is_empty() && !arguments.terraform {
-        return Err(EngineError::usage("there is no check in infra-rollback.toml")
-            .hint("write one, such as:\n    [[check]]\n    kind = \"http\"\n    url  = \"https://api.example.com/health\"")
-            .hint("kinds are http, endpoints, postgres, command, logs and metrics; the README tells what each takes")
-            .hint("`infra-rollback verify --terraform` plans what is deployed: it needs no check"));
+        return Err(no_check());
     }
     let asked = match checks.is_empty() {
         true => None,
         false => Some(verify(&checks, Timestamp::now(), arguments.within, &Notes(output))),
     };
     let stacks = match arguments.terraform {
-        true => at_rest(&session::open(global, &VariableArguments::default(), output)?)?,
-        false => Vec::new(),
+        true => Some(at_rest(&session::open(global, &VariableArguments::default(), output)?)?),
+        false => None,
     };
-    if let Some(asked) = &asked {
-        print(output, asked);
-    }
-    stacks.iter().for_each(|stack| print_stack(output, stack));
-    let passed = asked.as_ref().is_none_or(|asked| asked.passed) && stacks.iter().all(|stack| stack.passed);
-    let mut document = json!({ "passed": passed });
-    if let Some(asked) = &asked {
-        document["started_at"] = json!(asked.started_at);
-        document["ended_at"] = json!(asked.ended_at);
-    }
-    document["checks"] = json!(asked.map(|asked| asked.checks).unwrap_or_default());
-    if arguments.terraform {
-        document["stacks"] = json!(stacks);
-    }
-    output.document(&document);
-    Ok(if passed { 0 } else { 3 })
+    Ok(tell(output, &Verified::new(asked, stacks)))
+}
+
+/// What was found; 3 where something does not pass.
+pub fn tell(output: &Output, verified: &Verified) -> u8 {
+    print_checks(output, &verified.checks);
+    verified
+        .stacks
+        .iter()
+        .flatten()
+        .for_each(|stack| print_stack(output, stack));
+    output.document(&json!(verified));
+    if verified.passed { 0 } else { 3 }
+}
+
+/// What the checks of a run say.
+pub fn print(output: &Output, asked: &Verification) {
+    print_checks(output, &asked.checks);
 }
 
 /// A line for each check, and what there is to say of those that do not pass.
-pub fn print(output: &Output, asked: &Verification) {
-    let widest = |column: fn(&Asked) -> &str| asked.checks.iter().map(|check| column(check).chars().count()).max();
+fn print_checks(output: &Output, checks: &[Asked]) {
+    let widest = |column: fn(&Asked) -> &str| checks.iter().map(|check| column(check).chars().count()).max();
     let name = widest(|check| &check.name).unwrap_or(0);
     let kind = widest(|check| &check.kind).unwrap_or(0);
-    for check in &asked.checks {
+    for check in checks {
         let (sign, tone) = match (check.passed, check.answered) {
             (true, _) => ("✓", Tone::Good),
             (false, true) => ("✗", Tone::Danger),

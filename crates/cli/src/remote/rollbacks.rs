@@ -8,6 +8,7 @@ use std::time::Duration;
 use rollback_client::{Event, Rollback, segment};
 use rollback_engine::error::{EngineError, Kind, Result};
 use rollback_engine::journal::Entry;
+use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::{Purpose, Run, Status};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,11 +17,12 @@ use super::Connection;
 use super::consent::{Decision, Yes};
 use super::pending::Pending;
 use crate::arguments::{
-    ApproveArguments, ConsentArguments, Global, PlanArguments, ResumeArguments, ToArguments, UndoArguments,
+    ApproveArguments, ConsentArguments, DatabaseArguments, Global, PlanArguments, RestoreArguments, ResumeArguments,
+    SkipArguments, StepArguments, ToArguments, UndoArguments, VouchArguments, WaitArguments,
 };
 use crate::commands;
 use crate::output::{Output, Tone};
-use crate::plan_view;
+use crate::{plan_view, restore_view};
 
 /// Rounds of planning and approving after which something else is wrong.
 const MOST_ROUNDS: usize = 20;
@@ -28,11 +30,6 @@ const MOST_ROUNDS: usize = 20;
 /// `plan`: a dry run, which the service plans as it would plan `to`; `--offline` asks only for the inverse plan.
 pub fn plan(connection: &Connection, global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
     let revision = arguments.revision.as_deref().unwrap_or_default();
-    refuse(&[
-        ("--step", !arguments.only.only.is_empty()),
-        ("--skip-step", !arguments.steps.skip_step.is_empty()),
-        ("--restore-database", !arguments.databases.restore_database.is_empty()),
-    ])?;
     connection.bring(Some(revision))?;
     let revision = &connection.revision(revision)?;
     let plan = if arguments.offline {
@@ -40,6 +37,8 @@ pub fn plan(connection: &Connection, global: &Global, arguments: &PlanArguments,
     } else {
         let mut body =
             json!({ "revision": revision, "stacks": global.stacks, "targets": arguments.targets, "dry_run": true });
+        body["steps"] = json!(arguments.only.only);
+        put_steps(&mut body, &arguments.steps, Some(&arguments.databases));
         super::variables::put(&mut body, connection.variables(global, &arguments.variables)?)?;
         let asked = connection.server.create_rollback(body)?;
         let rollback = follow(connection, &asked.id, &mut 0, output)?;
@@ -55,9 +54,10 @@ pub fn plan(connection: &Connection, global: &Global, arguments: &PlanArguments,
     };
     plan_view::print_document(output, &plan);
     output.document(&plan);
-    let something = plan["resource_changes"]
-        .as_array()
-        .is_some_and(|changes| !changes.is_empty());
+    let changes = plan["resource_changes"].as_array();
+    let steps = plan["steps"].as_array();
+    let something = changes.is_some_and(|changes| !changes.is_empty())
+        || steps.is_some_and(|steps| steps.iter().any(|step| step["status"] == "goes"));
     Ok(if something && arguments.detailed_exitcode { 2 } else { 0 })
 }
 
@@ -72,36 +72,66 @@ fn offline(connection: &Connection, global: &Global, revision: &str) -> Result<V
 
 /// `to`.
 pub fn to(connection: &Connection, global: &Global, arguments: &ToArguments, output: &Output) -> Result<()> {
-    refuse(&[
-        ("--step", !arguments.only.only.is_empty()),
-        ("--skip-step", !arguments.steps.skip_step.is_empty()),
-        ("--skip-checks", arguments.skipping.skip_checks.is_some()),
-        ("--lock-timeout", !arguments.waiting.lock_timeout.is_zero()),
-    ])?;
     connection.bring(Some(&arguments.revision))?;
     let mut body = json!({
         "revision": connection.revision(&arguments.revision)?, "stacks": global.stacks, "targets": arguments.targets, "dry_run": arguments.dry_run,
     });
     put_consent(&mut body, &arguments.consent, arguments.reason.as_deref());
+    body["steps"] = json!(arguments.only.only);
+    put_steps(&mut body, &arguments.steps, Some(&arguments.databases));
+    put_waiting(&mut body, &arguments.waiting);
+    put_skipping(&mut body, &arguments.skipping);
     super::variables::put(&mut body, connection.variables(global, &arguments.variables)?)?;
     let asked = connection.server.create_rollback(body)?;
     let yes = Yes::new(arguments.auto_approve, &arguments.consent);
     carry(connection, &asked.id, &yes, output)
 }
 
+/// `state restore`: a kept state becomes the current one. Each object that nobody would manage any more is named, also where
+/// all of them are accepted at once: what was accepted is on record.
+pub fn restore(connection: &Connection, global: &Global, arguments: &RestoreArguments, output: &Output) -> Result<()> {
+    let stack = super::states::stack_name(connection, global)?;
+    let mut body = json!({
+        "version": arguments.version, "dry_run": arguments.dry_run, "override_policy": arguments.override_policy,
+    });
+    if let Some(reason) = &arguments.reason {
+        body["reason"] = json!(reason);
+    }
+    put_waiting(&mut body, &arguments.waiting);
+    if arguments.accept_orphans {
+        let mut look = body.clone();
+        look["dry_run"] = json!(true);
+        let asked = connection.server.restore_state(&stack, look)?;
+        follow(connection, &asked.id, &mut 0, &output.silent())?;
+        let plan = connection.server.plan_of(&asked.id)?.unwrap_or_default();
+        body["accept_changes"] = plan["restore"]["orphans"].clone();
+        if body["accept_changes"].is_null() {
+            body["accept_changes"] = json!([]);
+        }
+    }
+    let asked = connection.server.restore_state(&stack, body)?;
+    let yes = Yes::new(arguments.auto_approve, &NO_CONSENT);
+    carry(connection, &asked.id, &yes, output)
+}
+
+/// A restore takes no flags but its own.
+static NO_CONSENT: ConsentArguments = ConsentArguments {
+    accept_data_loss: Vec::new(),
+    accept_change: Vec::new(),
+    override_policy: Vec::new(),
+};
+
 /// `undo`.
 pub fn undo(connection: &Connection, global: &Global, arguments: &UndoArguments, output: &Output) -> Result<()> {
-    refuse(&[
-        ("--dry-run", arguments.dry_run),
-        ("--skip-checks", arguments.skipping.skip_checks.is_some()),
-        ("--lock-timeout", !arguments.waiting.lock_timeout.is_zero()),
-    ])?;
     let run = match &arguments.run {
         Some(run) => super::records::find_run(connection, run)?.id,
         None => last_to_undo(connection)?,
     };
-    let mut body = json!({});
+    let mut body = json!({ "dry_run": arguments.dry_run });
     put_consent(&mut body, &arguments.consent, arguments.reason.as_deref());
+    put_steps(&mut body, &arguments.steps, None);
+    put_waiting(&mut body, &arguments.waiting);
+    put_skipping(&mut body, &arguments.skipping);
     super::variables::put(&mut body, connection.variables(global, &arguments.variables)?)?;
     let asked = connection.server.undo_run(&run, body)?;
     let yes = Yes::new(arguments.auto_approve, &arguments.consent);
@@ -132,11 +162,6 @@ fn last_to_undo(connection: &Connection) -> Result<String> {
 
 /// `resume`: goes on with one that stopped, waits with one that is under way, tells the end of one that ended meanwhile.
 pub fn resume(connection: &Connection, global: &Global, arguments: &ResumeArguments, output: &Output) -> Result<()> {
-    refuse(&[
-        ("--skip-checks", arguments.skipping.skip_checks.is_some()),
-        ("--holder-is-dead", arguments.vouching.holder_is_dead.is_some()),
-        ("--lock-timeout", !arguments.waiting.lock_timeout.is_zero()),
-    ])?;
     let id = match &arguments.run {
         Some(run) => super::records::find_run(connection, run)?.id,
         None => open_rollback(connection)?,
@@ -152,8 +177,15 @@ pub fn resume(connection: &Connection, global: &Global, arguments: &ResumeArgume
         ))
         .hint("`infra-rollback to` starts a new one"));
     }
-    if !(rollback.at_rest && rollback.awaits_approval()) {
+    let says_more = !arguments.steps.skip_step.is_empty()
+        || arguments.skipping.skip_checks.is_some()
+        || arguments.vouching.holder_is_dead.is_some();
+    if says_more || !(rollback.at_rest && rollback.awaits_approval()) {
         let mut body = json!({});
+        put_steps(&mut body, &arguments.steps, None);
+        put_waiting(&mut body, &arguments.waiting);
+        put_skipping(&mut body, &arguments.skipping);
+        put_vouching(&mut body, &arguments.vouching);
         super::variables::put(&mut body, connection.variables(global, &arguments.variables)?)?;
         match connection.server.resume_rollback(&id, body) {
             Ok(_) => {}
@@ -191,7 +223,13 @@ fn open_rollback(connection: &Connection) -> Result<String> {
 }
 
 /// `abort`.
-pub fn abort(connection: &Connection, run: Option<&str>, output: &Output) -> Result<()> {
+pub fn abort(
+    connection: &Connection,
+    run: Option<&str>,
+    waiting: &WaitArguments,
+    vouching: &VouchArguments,
+    output: &Output,
+) -> Result<()> {
     #[derive(Deserialize)]
     struct Shown {
         run: Run,
@@ -200,7 +238,10 @@ pub fn abort(connection: &Connection, run: Option<&str>, output: &Output) -> Res
         Some(run) => super::records::find_run(connection, run)?.id,
         None => open_rollback(connection)?,
     };
-    connection.server.cancel_rollback(&id)?;
+    let mut body = json!({});
+    put_waiting(&mut body, waiting);
+    put_vouching(&mut body, vouching);
+    connection.server.cancel_rollback(&id, body)?;
     Pending::of(connection)?.forget(&id);
     let shown: Shown = connection.server.get(format!("/v1/runs/{}", segment(&id)))?;
     commands::runs::tell_given_up(output, &shown.run);
@@ -221,7 +262,7 @@ pub fn approve(connection: &Connection, arguments: &ApproveArguments, output: &O
         )));
     };
     if let Some(plan) = connection.server.plan_of(&id)? {
-        plan_view::print_document(output, &plan);
+        print_shown(output, &plan);
     }
     let yes = Yes::new(arguments.auto_approve, &arguments.consent);
     let mut body = match yes.decide(approval, output)? {
@@ -246,12 +287,31 @@ pub fn approve(connection: &Connection, arguments: &ApproveArguments, output: &O
     Ok(())
 }
 
-/// What the service's API has no place for is not left out in silence.
-fn refuse(flags: &[(&str, bool)]) -> Result<()> {
-    match flags.iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((flag, _)) => Err(EngineError::usage(format!("{flag} is not done through a service"))
-            .hint("leave it out, or run the command where the store can be reached, without --server")),
+fn put_steps(body: &mut Value, steps: &StepArguments, databases: Option<&DatabaseArguments>) {
+    if !steps.skip_step.is_empty() {
+        body["skip_steps"] = json!(steps.skip_step);
+    }
+    let asked = databases.map(|databases| databases.restore_database.as_slice());
+    if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
+        body["restore_databases"] = json!(asked);
+    }
+}
+
+fn put_skipping(body: &mut Value, skipping: &SkipArguments) {
+    if let Some(reason) = &skipping.skip_checks {
+        body["skip_checks"] = json!(reason);
+    }
+}
+
+fn put_waiting(body: &mut Value, waiting: &WaitArguments) {
+    if !waiting.lock_timeout.is_zero() {
+        body["lock_timeout_seconds"] = json!(waiting.lock_timeout.as_secs());
+    }
+}
+
+fn put_vouching(body: &mut Value, vouching: &VouchArguments) {
+    if let Some(reason) = &vouching.holder_is_dead {
+        body["holder_is_dead"] = json!(reason);
     }
 }
 
@@ -278,7 +338,7 @@ fn carry(connection: &Connection, id: &str, yes: &Yes<'_>, output: &Output) -> R
         if let Some(plan) = plan
             && shown.as_ref() != Some(&plan)
         {
-            plan_view::print_document(output, &plan);
+            print_shown(output, &plan);
             shown = Some(plan);
         }
         let Some(approval) = rollback.approval.as_ref().filter(|_| !rollback.over) else {
@@ -315,7 +375,7 @@ fn carry(connection: &Connection, id: &str, yes: &Yes<'_>, output: &Output) -> R
                 Err(error) => error,
             },
             Decision::No => {
-                connection.server.cancel_rollback(id)?;
+                connection.server.cancel_rollback(id, json!({}))?;
                 pending.forget(id);
                 EngineError::refused("not approved; nothing was changed")
             }
@@ -342,9 +402,25 @@ fn follow(connection: &Connection, id: &str, last: &mut u64, output: &Output) ->
     })
 }
 
+/// A plan, or what a restore would mean.
+fn print_shown(output: &Output, plan: &Value) {
+    match serde_json::from_value::<RestoreReport>(plan["restore"].clone()) {
+        Ok(report) => restore_view::print(output, &report),
+        Err(_) => plan_view::print_document(output, plan),
+    }
+}
+
+/// The same as the document tells it without a service.
+fn told(mut plan: Value) -> Value {
+    match plan["restore"].is_object() {
+        true => plan["restore"].take(),
+        false => plan,
+    }
+}
+
 /// What a machine needs to act on it is the plan.
 fn with_plan(mut error: EngineError, plan: Option<Value>) -> EngineError {
-    error.detail = plan.map(Box::new);
+    error.detail = plan.map(told).map(Box::new);
     error
 }
 
@@ -386,7 +462,7 @@ fn end(rollback: &Rollback, shown: Option<Value>, output: &Output) -> Result<()>
             ("status".to_owned(), json!(rollback.status)),
         ]),
     };
-    commands::to::tell_document(output, outcome, shown.unwrap_or_default());
+    commands::to::tell_document(output, outcome, shown.map(told).unwrap_or_default());
     Ok(())
 }
 

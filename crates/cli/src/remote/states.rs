@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rollback_client::{Call, segment};
 use rollback_engine::error::{EngineError, Result};
+use rollback_engine::versions::Blame;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -49,6 +50,11 @@ fn the_stack(connection: &Connection, global: &Global) -> Result<Stack> {
     let names: Vec<&str> = found.iter().map(|stack| stack.name.as_str()).collect();
     Err(EngineError::usage("there are several stacks, or none")
         .hint(format!("name one with --stack: {}", names.join(", "))))
+}
+
+/// The name of the one stack that a question is about.
+pub fn stack_name(connection: &Connection, global: &Global) -> Result<String> {
+    Ok(the_stack(connection, global)?.name)
 }
 
 fn kept(connection: &Connection, stack: &Stack) -> Result<Vec<Value>> {
@@ -187,5 +193,18 @@ pub fn at(connection: &Connection, global: &Global, time: &str, output: &Output)
         )));
     }
     output.document(&json!({ "time": moment, "versions": documents }));
+    Ok(())
+}
+
+/// `state blame`.
+pub fn blame(connection: &Connection, global: &Global, address: &str, output: &Output) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Found {
+        changes: Vec<Blame>,
+    }
+    let stack = the_stack(connection, global)?;
+    let path = format!("/v1/stacks/{}/blame?address={}", segment(&stack.name), segment(address));
+    let found: Found = connection.server.get(path)?;
+    commands::state::tell_blame(output, address, &found.changes);
     Ok(())
 }

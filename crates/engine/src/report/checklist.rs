@@ -12,7 +12,11 @@ pub(super) fn checklist(sources: &Sources<'_>, after: Option<&AskedAt>) -> Vec<I
     let has = |wanted: &dyn Fn(&Event) -> bool| journal.iter().any(|entry| wanted(&entry.event));
     let delivered =
         |wanted: Phase| has(&|event| matches!(event, Event::Notified { phase, error: None, .. } if *phase == wanted));
-    let item = |item: &'static str, done: bool, note: Option<String>| Item { item, done, note };
+    let item = |item: &'static str, done: bool, note: Option<String>| Item {
+        item: item.to_owned(),
+        done,
+        note,
+    };
     let invited = has(&|event| {
         matches!(event, Event::Notified { channel, phase: Phase::End, error: None }
             if sources.inviting.contains(&channel.as_str()))

@@ -4,6 +4,7 @@
 mod checklist;
 mod journal;
 mod plans;
+mod written;
 
 use checklist::checklist;
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +14,8 @@ use rollback_config::project::IncidentSection;
 use rollback_runbook::checks::Asked;
 use rollback_runbook::invitation::Invitation;
 use rollback_runbook::notify::Phase;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+pub use written::Format;
 
 use crate::journal::{CheckMoment, Entry, Event};
 use crate::run::{Purpose, Run, Status};
@@ -115,9 +117,9 @@ pub struct AskedAt {
 }
 
 /// One line of the runbook's quick checklist.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
-    pub item: &'static str,
+    pub item: String,
     pub done: bool,
     pub note: Option<String>,
 }

@@ -69,6 +69,31 @@ pub fn look(parts: &[Part]) -> Vec<Result<Binding, StepError>> {
     })
 }
 
+/// A configured step, and whether it can be seen.
+#[derive(Clone, Debug, Serialize)]
+pub struct Seen {
+    pub name: String,
+    pub kind: String,
+    /// What has to be done before it, where the settings say so.
+    pub after: Option<Vec<String>>,
+    /// Why it cannot be seen.
+    pub error: Option<String>,
+}
+
+/// Looks at every step; no secret that is known is in what stands in the way.
+pub fn seen(context: &Context) -> Vec<Seen> {
+    let found = look(&context.parts);
+    let parts = context.parts.iter().zip(found);
+    parts
+        .map(|(part, found)| Seen {
+            name: part.name.clone(),
+            kind: part.kind.clone(),
+            after: part.after.clone(),
+            error: found.err().map(|error| context.secrets.scrub(&error.message)),
+        })
+        .collect()
+}
+
 /// Where all steps are now, for a release. One that cannot be seen does not keep the release from being made: that is
 /// said, and is on record.
 pub(crate) fn capture(context: &Context) -> (Runtime, Vec<String>) {

@@ -1,12 +1,14 @@
 //! What a run does beside Terraform: the configured steps, from what releases keep of them to their part in a run.
 
 mod capture;
+mod choosing;
 mod drive;
 mod order;
 mod prepare;
 mod record;
 
-pub use capture::{Kept, Runtime, look};
+pub use capture::{Kept, Runtime, Seen, look, seen};
+pub use choosing::{About, Choice, Choices, NoChoices, check_names, choices, choose, databases, send};
 pub use order::check as check_order;
 pub use prepare::{PreparedStep, Way, open_refusals, prepare, step_error};
 pub use record::{StepEnvelope, StepOutcome};

@@ -12,4 +12,6 @@ pub mod overrides;
 pub mod records;
 pub mod releases;
 pub mod rollbacks;
+pub mod runbook;
+pub mod tasks;
 pub mod versions;

@@ -7,9 +7,10 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use jiff::Timestamp;
 use rollback_engine::again;
-use rollback_engine::context::Given;
+use rollback_engine::context::{Context, Given, Locking};
 use rollback_engine::policy::PolicyOverride;
 use rollback_engine::run::{Consent, Runs, Status};
+use rollback_engine::steps;
 use rollback_engine::target::Target;
 use rollback_engine::versions;
 use serde::Deserialize;
@@ -23,7 +24,7 @@ use crate::access::{Permission, Principal};
 use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
 use crate::given::Values;
 use crate::problem::{self, Problem, Result};
-use crate::rollback::{Ended, IdempotencyKey, Known, Rollback, Rollbacks, Worker};
+use crate::rollback::{Again, Ended, IdempotencyKey, Known, Rollback, Rollbacks, Worker};
 use crate::worker::{self, Work};
 
 /// How long a thread may take to go once its attempt has ended.
@@ -49,11 +50,28 @@ struct NewRollback {
     nonce: Option<String>,
     #[serde(default)]
     override_policy: Vec<String>,
+    /// Only these steps, and no stack unless some are named.
+    #[serde(default)]
+    steps: Vec<String>,
+    #[serde(default)]
+    skip_steps: Vec<String>,
+    skip_checks: Option<String>,
+    #[serde(default)]
+    restore_databases: Vec<String>,
+    #[serde(default)]
+    lock_timeout_seconds: u64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Undo {
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    skip_steps: Vec<String>,
+    skip_checks: Option<String>,
+    #[serde(default)]
+    lock_timeout_seconds: u64,
     #[serde(default)]
     variables: BTreeMap<String, String>,
     nonce: Option<String>,
@@ -68,15 +86,52 @@ struct Undo {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Again {
+struct TakeUp {
     #[serde(default)]
     variables: BTreeMap<String, String>,
     nonce: Option<String>,
+    #[serde(default)]
+    skip_steps: Vec<String>,
+    skip_checks: Option<String>,
+    holder_is_dead: Option<String>,
+    #[serde(default)]
+    lock_timeout_seconds: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+struct GiveUp {
+    holder_is_dead: Option<String>,
+    #[serde(default)]
+    lock_timeout_seconds: u64,
+}
+
+/// The longest that somebody's lock is waited for.
+const LONGEST_WAIT: u64 = 60 * 60;
+
+/// How long to wait for a lock.
+///
+/// # Errors
+/// Too long: a thread waits.
+fn wait(seconds: u64) -> Result<u64> {
+    match seconds <= LONGEST_WAIT {
+        true => Ok(seconds),
+        false => Err(Problem::bad_request(format!(
+            "lock_timeout_seconds is at most {LONGEST_WAIT}"
+        ))),
+    }
+}
+
+/// A reason that says something.
+///
+/// # Errors
+/// It is empty.
+fn reason(name: &str, text: Option<String>) -> Result<Option<String>> {
+    match text {
+        Some(text) if text.trim().is_empty() => Err(Problem::bad_request(format!("{name} must say why"))),
+        text => Ok(text),
+    }
+}
 
 /// Values for variables, as a body brings them.
 fn given(variables: BTreeMap<String, String>, nonce: Option<String>) -> Result<Given> {
@@ -88,7 +143,7 @@ pub fn find(call: &Call) -> Result<Known> {
     let who = call.who()?;
     let known = Rollbacks::new(&call.service).get(call.path("rollback"))?;
     known
-        .filter(|known| known.rollback.stacks.iter().all(|stack| who.sees(stack)))
+        .filter(|known| who.sees_rollback(&known.rollback))
         .ok_or_else(|| Problem::not_found("rollback"))
 }
 
@@ -132,20 +187,43 @@ pub fn create(call: &Call) -> Result<Response> {
     let new: NewRollback = call.json()?;
     let key = key_of(call)?;
     let given = given(new.variables, new.nonce)?;
-    let context = chosen(call, &new.stacks, "POST /v1/rollbacks")?;
+    let mut context = chosen(call, &new.stacks, "POST /v1/rollbacks")?;
     // What cannot be found out later either is said now.
     Target::resolve(&context, &new.revision)?;
+    steps::choose(
+        &mut context,
+        &steps::About {
+            only: &new.steps,
+            skipped: &new.skip_steps,
+            some_stacks: !new.stacks.is_empty(),
+            some_objects: !new.targets.is_empty(),
+        },
+    )?;
+    let asked = asked_for(call.who()?);
+    let databases = steps::databases(&context, &new.restore_databases, &asked.id)
+        .map_err(|error| context.secrets.scrub_error(error))?;
     let rollback = Rollback {
         revision: new.revision,
+        steps: Some(names(&context)),
+        databases,
+        lock_timeout_seconds: wait(new.lock_timeout_seconds)?,
         stacks: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
         targets: new.targets,
         overrides: overrides(call, new.override_policy, new.reason.as_deref())?,
         reason: new.reason,
         dry_run: new.dry_run,
-        consent: consent(new.accept_data_loss, new.accept_changes),
-        ..asked_for(call.who()?)
+        consent: Consent {
+            skip_checks: reason("skip_checks", new.skip_checks)?,
+            ..consent(new.accept_data_loss, new.accept_changes)
+        },
+        ..asked
     };
     begin(call, &rollback, given, key.as_ref())
+}
+
+/// The steps that a context is about.
+fn names(context: &Context) -> Vec<String> {
+    context.parts.iter().map(|part| part.name.clone()).collect()
 }
 
 /// Rules that whoever asks overrides at once: that takes a permission of its own.
@@ -189,6 +267,10 @@ fn asked_for(who: &Principal) -> Rollback {
         reason: None,
         dry_run: false,
         consent: Consent::default(),
+        steps: None,
+        databases: BTreeMap::new(),
+        lock_timeout_seconds: 0,
+        again: Again::default(),
         overrides: Vec::new(),
         four_eyes: false,
         requested_by: who.actor(),
@@ -230,14 +312,32 @@ pub fn undo(call: &Call) -> Result<Response> {
             format!("it is {}: there is nothing to undo yet", run.status.as_str()),
         ));
     }
-    chosen(call, &run.selected, "POST /v1/rollbacks")?;
+    let mut context = chosen(call, &run.selected, "POST /v1/rollbacks")?;
+    // What it did is undone, and nothing beside it.
+    context.parts.retain(|part| run.steps.contains(&part.name));
+    if run.is_about_steps_alone() {
+        context.stacks.clear();
+    }
+    let about = steps::About {
+        only: &[],
+        skipped: &new.skip_steps,
+        some_stacks: false,
+        some_objects: false,
+    };
+    steps::choose(&mut context, &about)?;
     let rollback = Rollback {
         revision: format!("before {}", run.id),
         undo: Some(run.id),
+        steps: Some(names(&context)),
+        lock_timeout_seconds: wait(new.lock_timeout_seconds)?,
+        dry_run: new.dry_run,
         stacks: run.selected,
         overrides: overrides(call, new.override_policy, new.reason.as_deref())?,
         reason: new.reason,
-        consent: consent(new.accept_data_loss, new.accept_changes),
+        consent: Consent {
+            skip_checks: reason("skip_checks", new.skip_checks)?,
+            ..consent(new.accept_data_loss, new.accept_changes)
+        },
         ..asked_for(who)
     };
     begin(call, &rollback, given, key.as_ref())
@@ -257,7 +357,7 @@ pub fn list(call: &Call) -> Result<Response> {
         before = ids.last().cloned();
         for id in &ids {
             let Some(known) = rollbacks.get(id)? else { continue };
-            if known.rollback.stacks.iter().all(|stack| who.sees(stack)) {
+            if who.sees_rollback(&known.rollback) {
                 items.push(rollbacks.describe(&known)?);
                 if items.len() == limit {
                     before = Some(id.clone());
@@ -303,6 +403,8 @@ struct NewRestore {
     accept_changes: Vec<String>,
     #[serde(default)]
     override_policy: Vec<String>,
+    #[serde(default)]
+    lock_timeout_seconds: u64,
 }
 
 /// A kept state becomes the current one, through the same guards as a rollback.
@@ -315,6 +417,7 @@ pub fn restore(call: &Call) -> Result<Response> {
     let rollback = Rollback {
         revision: version.release.to_string(),
         restore: Some(version.release.to_string()),
+        lock_timeout_seconds: wait(new.lock_timeout_seconds)?,
         stacks: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
         overrides: overrides(call, new.override_policy, new.reason.as_deref())?,
         reason: new.reason,
@@ -342,12 +445,18 @@ pub fn idle(call: &Call, known: &Known) -> Result<()> {
 }
 
 pub fn cancel(call: &Call) -> Result<Response> {
-    let Nothing {} = call.json()?;
+    let give_up: GiveUp = call.json()?;
+    let holder_is_dead = reason("holder_is_dead", give_up.holder_is_dead)?;
+    let timeout = Duration::from_secs(wait(give_up.lock_timeout_seconds)?);
     let known = find(call)?;
     idle(call, &known)?;
     let id = &known.rollback.id;
     if known.run.is_some() {
-        let context = chosen(call, &known.rollback.stacks, "POST /v1/rollbacks/…/cancel")?;
+        let mut context = chosen(call, &known.rollback.stacks, "POST /v1/rollbacks/…/cancel")?;
+        context.locking = Locking {
+            timeout,
+            holder_is_dead,
+        };
         again::abort(&context, Some(id)).map_err(|error| context.secrets.scrub_error(error))?;
     }
     let actor = call.who()?.actor();
@@ -366,10 +475,29 @@ pub fn cancel(call: &Call) -> Result<Response> {
 }
 
 pub fn resume(call: &Call) -> Result<Response> {
-    let again: Again = call.json()?;
-    let given = given(again.variables, again.nonce)?;
+    let new: TakeUp = call.json()?;
+    let given = given(new.variables, new.nonce)?;
     let known = find(call)?;
     idle(call, &known)?;
+    if !new.skip_steps.is_empty() {
+        let mut context = chosen(call, &known.rollback.stacks, "POST /v1/rollbacks/…/resume")?;
+        if let Some(run) = &known.run {
+            context.parts.retain(|part| run.steps.contains(&part.name));
+        }
+        steps::check_names(&context, &new.skip_steps)?;
+    }
+    let again = Again {
+        skip_steps: new.skip_steps,
+        skip_checks: reason("skip_checks", new.skip_checks)?,
+        holder_is_dead: reason("holder_is_dead", new.holder_is_dead)?,
+    };
+    let waiting = new.lock_timeout_seconds.map(wait).transpose()?;
+    Rollbacks::new(&call.service).change(&known.rollback.id, |rollback| {
+        rollback.again.add(again.clone());
+        if let Some(seconds) = waiting {
+            rollback.lock_timeout_seconds = seconds;
+        }
+    })?;
     call.service.held.keep(&known.rollback.id, given);
     go_on(call, &known)?;
     accepted(call, &find(call)?)

@@ -3,6 +3,7 @@
 mod audit;
 mod releases;
 mod rollbacks;
+mod runbook;
 mod service;
 mod states;
 
@@ -184,6 +185,7 @@ pub static ROUTES: LazyLock<Vec<&'static Route>> = LazyLock::new(|| {
         states::ROUTES,
         releases::ROUTES,
         rollbacks::ROUTES,
+        runbook::ROUTES,
         audit::ROUTES,
     ]
     .into_iter()

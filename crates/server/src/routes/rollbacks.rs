@@ -56,6 +56,10 @@ pub(super) static ROUTES: &[Route] = &[
             "accept_data_loss",
             "accept_changes",
             "override_policy",
+            "steps",
+            "skip_steps",
+            "skip_checks",
+            "restore_databases",
         ],
         ..write(
             "/v1/rollbacks",
@@ -200,28 +204,41 @@ pub(super) static ROUTES: &[Route] = &[
             approvals::create,
         )
     },
-    write(
-        "/v1/rollbacks/{rollback}/cancel",
-        "rollbacks.cancel",
-        "rollbacks",
-        "Gives up a rollback that nothing works on; what it changed stays",
-        Permission::Operate,
-        "Nothing",
-        &[json(200, "Rollback")],
-        rollbacks::cancel,
-    ),
-    write(
-        "/v1/rollbacks/{rollback}/resume",
-        "rollbacks.resume",
-        "rollbacks",
-        "Goes on with a rollback that stopped",
-        Permission::Operate,
-        "Again",
-        &[json(202, "Rollback")],
-        rollbacks::resume,
-    ),
     Route {
-        noted: &["reason", "accept_data_loss", "accept_changes", "override_policy"],
+        noted: &["holder_is_dead"],
+        ..write(
+            "/v1/rollbacks/{rollback}/cancel",
+            "rollbacks.cancel",
+            "rollbacks",
+            "Gives up a rollback that nothing works on; what it changed stays",
+            Permission::Operate,
+            "GiveUp",
+            &[json(200, "Rollback")],
+            rollbacks::cancel,
+        )
+    },
+    Route {
+        noted: &["skip_steps", "skip_checks", "holder_is_dead"],
+        ..write(
+            "/v1/rollbacks/{rollback}/resume",
+            "rollbacks.resume",
+            "rollbacks",
+            "Goes on with a rollback that stopped",
+            Permission::Operate,
+            "Again",
+            &[json(202, "Rollback")],
+            rollbacks::resume,
+        )
+    },
+    Route {
+        noted: &[
+            "reason",
+            "accept_data_loss",
+            "accept_changes",
+            "override_policy",
+            "skip_steps",
+            "skip_checks",
+        ],
         ..write(
             "/v1/rollbacks/{rollback}/undo",
             "rollbacks.undo",

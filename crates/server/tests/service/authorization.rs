@@ -67,6 +67,11 @@ fn expected(method: &str, path: &str) -> Option<(Option<&'static [Role]>, Other)
         ("POST", "/v1/rollbacks/{rollback}/approvals") => (Some(APPROVE), Hidden),
         ("POST", "/v1/rollbacks/{rollback}/cancel" | "/v1/rollbacks/{rollback}/resume")
         | ("POST", "/v1/rollbacks/{rollback}/undo") => (Some(OPERATE), Hidden),
+        ("POST", "/v1/drills" | "/v1/verifications" | "/v1/policy/evaluations" | "/v1/policy/inputs")
+        | ("POST", "/v1/stacks/{stack}/lock/release" | "/v1/releases/{release}/marks") => (Some(OPERATE), Hidden),
+        ("GET", "/v1/tasks/{task}" | "/v1/runs/{run}/report") => (Some(ALL), Hidden),
+        ("GET", "/v1/stacks/{stack}/blame" | "/v1/stacks/{stack}/lock") => (Some(ALL), Hidden),
+        ("GET", "/v1/steps" | "/v1/steps/{step}") => (Some(ALL), Forbidden),
         ("GET" | "PUT", "/v1/checkout") => (Some(OPERATE), Forbidden),
         ("GET", "/v1/audit/checkpoints" | "/v1/audit/proofs/inclusion" | "/v1/audit/proofs/consistency")
         | ("GET", "/v1/audit/entries" | "/v1/audit/tip" | "/v1/metrics") => (Some(AUDIT), Forbidden),
@@ -95,6 +100,7 @@ fn case() -> Case {
         let run = uuid::Uuid::now_v7().to_string();
         case.world.keep_run(&run, stack);
         case.world.keep_rollback(&run, stack);
+        case.world.keep_task(&run, stack);
         case.world.keep_state(stack, &state(1, "l", stack));
         if stack == "a" {
             case.release = release.id.to_string();
@@ -113,6 +119,7 @@ impl Case {
             .replace("{number}", "1")
             .replace("{version}", &self.release)
             .replace("{release}", &self.release)
+            .replace("{task}", &self.run)
             .replace("{run}", &self.run)
             .replace("{rollback}", &self.run)
             .replace("{code}", "not-found");
@@ -123,6 +130,9 @@ impl Case {
             "/v1/audit/proofs/inclusion" => path.push_str("?sequence=1"),
             "/v1/audit/proofs/consistency" => path.push_str("?from=1"),
             _ => {}
+        }
+        if route.ends_with("/blame") {
+            path.push_str("?address=aws_db_instance.main");
         }
         if route == "/v1/eligibility" {
             path.push_str("&stack=a");
@@ -139,6 +149,10 @@ impl Case {
             ("POST", path) if path.ends_with("/overrides") => br#"{"rules":["x"],"reason":"y"}"#.to_vec(),
             ("POST", path) if path.ends_with("/break-glass") => br#"{"digest":"x","reason":"y"}"#.to_vec(),
             ("POST", path) if path.ends_with("/restores") => br#"{"version":"x"}"#.to_vec(),
+            ("POST", "/v1/drills" | "/v1/verifications") => br#"{"stacks":["a"]}"#.to_vec(),
+            ("POST", path) if path.starts_with("/v1/policy/") => br#"{"revision":"main","stacks":["a"]}"#.to_vec(),
+            ("POST", path) if path.ends_with("/lock/release") => br#"{"reason":"it hangs"}"#.to_vec(),
+            ("POST", path) if path.ends_with("/marks") => br#"{"change":"pin"}"#.to_vec(),
             ("POST", path) if path.ends_with("/approvals") => br#"{"digest":"x"}"#.to_vec(),
             ("POST", _) => b"{}".to_vec(),
             _ => Vec::new(),

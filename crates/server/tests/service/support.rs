@@ -229,6 +229,17 @@ impl World {
         self.put(&keys::rollback(PROJECT, id), &rollback);
     }
 
+    /// Something that was looked into, without anything found.
+    pub fn keep_task(&self, id: &str, stack: &str) {
+        let task = json!({
+            "format": 1, "id": id, "kind": "drill", "stacks": [stack], "created_by": "ann",
+            "created_at": "2026-11-24T00:00:00Z", "ended_at": "2026-11-24T00:01:00Z",
+            "worker": { "host": "elsewhere", "process": { "pid": 1, "start_time": "0" } },
+            "end": { "problem": { "status": 422, "code": "unprocessable", "detail": "no", "hints": [] } },
+        });
+        self.put(&keys::task(PROJECT, id), &task);
+    }
+
     /// A rollback whose last attempt ended so, and what the policy denied of it, if anything: the rule and its level.
     pub fn keep_attempt(&self, id: &str, stack: &str, status: &str, denied: Option<(&str, &str)>) {
         let denials: Vec<Value> = (denied.iter())
