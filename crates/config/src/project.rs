@@ -1,6 +1,7 @@
 //! `infra-rollback.toml`: which stacks a project has, and how they are rolled back.
 
 pub use identity::{IdentityRule, IdentitySection, TlsSection};
+pub use drill::DrillSection;
 pub use incident::{ContactSection, IncidentSection, PostMortemSection};
 pub use policy::{FreezeSection, KnownBadSection, PolicySection};
 
@@ -25,6 +26,8 @@ pub struct Project {
     /// `[[identity]]`: whose identity tokens the service takes.
     pub identities: Vec<IdentitySection>,
     pub tls: Option<TlsSection>,
+    /// `[drill]`; none where nothing is rehearsed by itself.
+    pub drill: Option<DrillSection>,
 }
 
 /// `[store]`
@@ -296,6 +299,7 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<S
 }
 
 mod identity;
+mod drill;
 mod incident;
 mod policy;
 mod read;

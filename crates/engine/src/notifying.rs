@@ -14,6 +14,7 @@ use rollback_runbook::templates;
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::drill::{Drill, Reach};
 use crate::drive::Drive;
 use crate::error::Result;
 use crate::journal::{Event, Journal};
@@ -171,10 +172,15 @@ fn send(
                 .collect();
         }
     };
+    send_message(channels, &message)
+}
+
+/// Sends a message to all, side by side.
+fn send_message(channels: &[&NamedChannel], message: &Message) -> Vec<Answer> {
     std::thread::scope(|scope| {
         let sending: Vec<_> = channels
             .iter()
-            .map(|channel| scope.spawn(|| channel.channel.send(&message).err().map(|error| error.message)))
+            .map(|channel| scope.spawn(|| channel.channel.send(message).err().map(|error| error.message)))
             .collect();
         let answers = channels.iter().zip(sending).map(|(channel, sending)| Answer {
             channel: channel.name.clone(),
@@ -183,6 +189,53 @@ fn send(
         });
         answers.collect()
     })
+}
+
+/// Tells everybody who wants to hear of rehearsals that the way back to a release is worse than it was. There is no run
+/// whose journal could hold it: that somebody could not be told is a warning.
+pub(crate) fn tell_of_drill(context: &Context, drill: &Drill, before: Option<Reach>) {
+    let wants = |channel: &&NamedChannel| channel.phases.contains(&Phase::Drill);
+    let channels: Vec<&NamedChannel> = context.notices.channels.iter().filter(wants).collect();
+    if channels.is_empty() {
+        return;
+    }
+    let incident = &context.settings.incident;
+    let service = incident.service.as_deref().unwrap_or("Terraform");
+    let headline = match drill.reach {
+        Reach::NotReachable => "NO WAY BACK",
+        _ => "THE WAY BACK HAS A PRICE NOW",
+    };
+    let before = before.map_or("never rehearsed", Reach::in_words);
+    let mut lines = vec![
+        format!("{headline}: {service}"),
+        format!(
+            "A rehearsal of the rollback to {} ({:.10}) says: {}. Before it was {before}.",
+            drill.revision,
+            drill.commit,
+            drill.reach.in_words()
+        ),
+    ];
+    let reasons = drill.findings.iter().filter(|finding| finding.reach == drill.reach);
+    for finding in reasons {
+        lines.push(format!("- {}: {}", finding.part, finding.text));
+        lines.extend(finding.hints.iter().map(|hint| format!("  {hint}")));
+    }
+    let message = Message {
+        id: format!("drill-{}-{}", drill.releases.join("-"), drill.at.as_second()),
+        phase: Phase::Drill,
+        subject: format!("[REHEARSAL] {headline}: {service}"),
+        text: context.secrets.scrub(&lines.join("\n")),
+        document: serde_json::json!({ "drill": drill, "before": before }),
+        invitation: None,
+    };
+    for answer in send_message(&channels, &message) {
+        if let Some(error) = answer.error {
+            let error = context.secrets.scrub(&error);
+            context
+                .observer
+                .warning(&format!("{} could not be told: {error}", answer.channel));
+        }
+    }
 }
 
 /// # Errors

@@ -301,6 +301,33 @@ impl<'s> Catalogue<'s> {
         })
     }
 
+    /// As [`Catalogue::state_versions`], at most `limit` of those before the release `before`; reads no more of the index than
+    /// that takes. The last release that was looked at stands beside them where there may be more: older ones go on from it.
+    pub fn state_versions_page(
+        &self,
+        stack: &str,
+        before: Option<&ReleaseId>,
+        limit: usize,
+    ) -> Result<(Vec<StateVersion>, Option<ReleaseId>), CatalogueError> {
+        let prefix = keys::releases(&self.project);
+        let mut before = before.map(|id| keys::release(&self.project, id));
+        let mut found = Vec::new();
+        loop {
+            let page = self.store.list_newest(&prefix, before.as_deref(), limit.max(1))?;
+            let Some(last) = page.last() else {
+                return Ok((found, None));
+            };
+            before = Some(last.clone());
+            for summary in self.summaries_of(&page)?.items {
+                found.extend(version_of(summary, stack));
+                if found.len() == limit {
+                    let last = found.last().map(|version| version.release.clone());
+                    return Ok((found, last));
+                }
+            }
+        }
+    }
+
     /// The newest state of a stack that any release has: what the next one is expected to be like.
     pub fn newest_state(&self, stack: &str) -> Result<Option<StateRecord>, CatalogueError> {
         let newest = self.summaries(RECENT)?.items;

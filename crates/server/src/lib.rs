@@ -12,6 +12,7 @@ mod call;
 pub mod checkouts;
 mod checkpoints;
 mod consent;
+mod drilling;
 mod given;
 mod handlers;
 pub mod identity;
@@ -30,5 +31,6 @@ pub mod tokens;
 mod worker;
 
 pub use checkpoints::{Signing, keep_signing};
+pub use drilling::{Drilling, keep_drilling};
 pub use listen::serve;
 pub use worker::take_up;

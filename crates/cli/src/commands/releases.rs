@@ -2,7 +2,7 @@
 
 use rollback_engine::context::Context;
 use rollback_engine::document::{describe_release, describe_summary};
-use rollback_engine::drill;
+use rollback_engine::drill::{self, Reach};
 use rollback_engine::error::Result;
 use rollback_engine::marking::{self, Change};
 use rollback_release::{Import, Mark, ReleaseKind, Verdict};
@@ -57,7 +57,9 @@ pub fn print_list(output: &Output, releases: &[Value]) {
     }
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["RELEASE", "COMMIT", "KEPT", "BY", "KIND", "STACKS", "NAME", "MARK"]);
+    table.set_header([
+        "RELEASE", "COMMIT", "KEPT", "BY", "KIND", "STACKS", "NAME", "MARK", "WAY BACK",
+    ]);
     for release in releases {
         let stacks: Vec<String> = items(release, "stacks")
             .iter()
@@ -75,6 +77,7 @@ pub fn print_list(output: &Output, releases: &[Value]) {
             stacks.join(", "),
             text(release, "name").to_owned(),
             mark_of(release).as_ref().map(words).unwrap_or_default(),
+            reach_of(release).map(Reach::in_words).unwrap_or_default().to_owned(),
         ]);
     }
     output.line(&table.trim_fmt());
@@ -138,6 +141,22 @@ pub fn print_one(output: &Output, release: &Value) {
             Tone::Plain
         };
         output.toned(tone, &format!("  mark     {} by {}{reason}", words(&mark), mark.by));
+    }
+    if let Some(reach) = reach_of(release) {
+        let tone = match reach {
+            Reach::Reachable => Tone::Good,
+            Reach::AtAPrice => Tone::Warning,
+            Reach::NotReachable => Tone::Danger,
+        };
+        output.toned(
+            tone,
+            &format!(
+                "  way back {}, rehearsed {} by {}",
+                reach.in_words(),
+                moment(&release["drill"], "at"),
+                text(&release["drill"], "by")
+            ),
+        );
     }
     for path in items(release, "dirty").iter().filter_map(Value::as_str) {
         output.toned(Tone::Warning, &format!("  differed from the commit: {path}"));
@@ -231,6 +250,11 @@ fn import(release: &Value) -> Option<Import> {
 
 fn mark_of(release: &Value) -> Option<Mark> {
     serde_json::from_value(release["mark"].clone()).ok().flatten()
+}
+
+/// What the last rehearsal of the way back to it found.
+fn reach_of(release: &Value) -> Option<Reach> {
+    serde_json::from_value(release["drill"]["reach"].clone()).ok()
 }
 
 /// `pinned, bad`

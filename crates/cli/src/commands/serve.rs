@@ -85,6 +85,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
     let signing = key
         .map(|key| rollback_server::keep_signing(&service, key, CHECKPOINTS))
         .transpose()?;
+    let drilling = rollback_server::keep_drilling(&service)?;
     // Ours from here on: a signal must end the requests, not the process in the middle of one.
     rollback_terraform::leave_signals_to_caller();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -104,6 +105,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         Ok::<(), EngineError>(())
     })?;
     output.note(Tone::Plain, "The last requests are answered.");
+    drop(drilling);
     if !service.wait_for_workers(LAST_RUNS) {
         output.note(
             Tone::Warning,

@@ -36,6 +36,7 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
         "notify",
         "identity",
         "incident",
+        "drill",
         "terraform",
         "tls",
         "policy",
@@ -80,6 +81,8 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
     }
     if let Some(tls) = top.table("tls")? {
         project.tls = Some(super::identity::read_tls(&tls)?);
+    if let Some(drill) = top.table("drill")? {
+        project.drill = Some(super::drill::read(&drill)?);
     }
     project.steps = steps(&top, "step", STEP_KINDS, &raw)?;
     project.checks = steps(&top, "check", CHECK_KINDS, &raw)?;
@@ -337,7 +340,12 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 
     fn parallelism(&self) -> Result<Option<u32>, ProjectError> {
-        let Some(value) = self.get("parallelism") else {
+        self.number_up_to("parallelism", 1000)
+    }
+
+    /// A whole number from 1 to `most`.
+    pub(super) fn number_up_to(&self, key: &str, most: u32) -> Result<Option<u32>, ProjectError> {
+        let Some(value) = self.get(key) else {
             return Ok(None);
         };
         let number = value
@@ -345,8 +353,8 @@ impl<'t, 'i> Section<'t, 'i> {
             .as_integer()
             .and_then(|number| number.as_str().parse().ok());
         match number {
-            Some(number @ 1..=1000) => Ok(Some(number)),
-            _ => Err(self.wrong("parallelism", value, "a whole number from 1 to 1000")),
+            Some(number) if (1..=most).contains(&number) => Ok(Some(number)),
+            _ => Err(self.wrong(key, value, &format!("a whole number from 1 to {most}"))),
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::{Created, Release, ReleaseId, Replaced, StoreError, Summary, keys};
 /// One page of a listing.
 const PAGE: usize = 1000;
 
+/// How many more rows than manifests are asked for: some may belong to no manifest.
+const SPARE: usize = 8;
+
 /// How many manifests are fetched at once.
 const READERS: usize = 16;
 
@@ -51,9 +54,13 @@ impl Catalogue<'_> {
 
     /// Of these manifests, newest first.
     pub(super) fn summaries_of(&self, keys: &[String]) -> Result<Listing<Summary>, CatalogueError> {
-        let mut rows = match keys.last() {
-            Some(oldest) => self.rows(Some(name_of(oldest)))?,
-            None => BTreeMap::new(),
+        let mut rows = match (keys.first(), keys.last()) {
+            (Some(newest), Some(oldest)) => {
+                // Rows beside those of the manifests are few: a page of a long list costs what it has, wherever it stands.
+                let page = keys.len().saturating_add(SPARE).min(PAGE);
+                self.rows(Some((name_of(oldest), name_of(newest))), page)?
+            }
+            _ => BTreeMap::new(),
         };
         let mut unreadable = Vec::new();
         let mut found: BTreeMap<&str, Summary> = BTreeMap::new();
@@ -95,7 +102,7 @@ impl Catalogue<'_> {
             items: Vec::new(),
             unreadable: Vec::new(),
         };
-        let rows = self.rows(None)?;
+        let rows = self.rows(None, PAGE)?;
         let all = self
             .store
             .list_newest(&keys::releases(&self.project), None, usize::MAX)?;
@@ -130,7 +137,7 @@ impl Catalogue<'_> {
     /// `progress` is told how many of how many are done. May be cut off and repeated.
     pub fn rebuild_index(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Rebuilt, CatalogueError> {
         let mut rebuilt = Rebuilt::default();
-        let mut rows = self.rows(None)?;
+        let mut rows = self.rows(None, PAGE)?;
         let all = crate::all_keys(self.store, &keys::releases(&self.project))?;
         for (done, page) in all.chunks(READERS * 4).enumerate() {
             let mut ids = Vec::new();
@@ -186,7 +193,7 @@ impl Catalogue<'_> {
     /// Releases whose row is there, and young, and whose manifest is not: somebody is between the two.
     pub(crate) fn being_committed(&self) -> Result<Vec<ReleaseId>, StoreError> {
         let mut found = Vec::new();
-        for (name, row) in self.rows(None)? {
+        for (name, row) in self.rows(None, PAGE)? {
             if is_abandoned(row.written_at) {
                 continue;
             }
@@ -245,21 +252,24 @@ impl Catalogue<'_> {
         Ok((keys::index_row(&self.project, &summary.id), bytes))
     }
 
-    /// All rows that are what was written, by the text of the id; those from `oldest` on.
-    fn rows(&self, oldest: Option<&str>) -> Result<BTreeMap<String, Row>, StoreError> {
+    /// All rows that are what was written, by the text of the id; only those from the oldest to the newest of `range`.
+    fn rows(&self, range: Option<(&str, &str)>, page: usize) -> Result<BTreeMap<String, Row>, StoreError> {
         let prefix = keys::index(&self.project);
         // The key without its last letter comes before it and after every shorter one.
-        let mut after = oldest.map(|name| {
+        let mut after = range.map(|(name, _)| {
             let key = format!("{prefix}{name}");
             key[..key.len() - 1].to_owned()
         });
         let mut rows = BTreeMap::new();
         loop {
-            let page = self.store.entries(&prefix, after.as_deref(), PAGE)?;
+            let page = self.store.entries(&prefix, after.as_deref(), page)?;
             let Some(last) = page.last() else { return Ok(rows) };
             after = Some(last.key.clone());
             for entry in &page {
                 let name = name_of(&entry.key);
+                if range.is_some_and(|(_, newest)| name > newest) {
+                    return Ok(rows);
+                }
                 let id = name.parse::<ReleaseId>().ok();
                 if let Some(row) = id.and_then(|id| self.decode_row(&id, &entry.value)) {
                     rows.insert(name.to_owned(), row);

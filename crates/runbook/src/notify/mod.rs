@@ -25,6 +25,8 @@ pub enum Phase {
     Update,
     /// It ended, or stopped halfway.
     End,
+    /// A rehearsal found the way back worse than the one before.
+    Drill,
 }
 
 impl Phase {
@@ -33,6 +35,7 @@ impl Phase {
             Phase::Start => "start",
             Phase::Update => "update",
             Phase::End => "end",
+            Phase::Drill => "drill",
         }
     }
 }
@@ -117,9 +120,13 @@ pub fn channels(
 
 fn phases(table: &StepTable) -> Result<Vec<Phase>, SettingsError> {
     match table.table.get("on") {
-        None => Ok(vec![Phase::Start, Phase::Update, Phase::End]),
-        Some(value) => Vec::<Phase>::deserialize(value.clone())
-            .map_err(|_| error(table, "`on` must be a list of \"start\", \"update\" and \"end\"")),
+        None => Ok(vec![Phase::Start, Phase::Update, Phase::End, Phase::Drill]),
+        Some(value) => Vec::<Phase>::deserialize(value.clone()).map_err(|_| {
+            error(
+                table,
+                "`on` must be a list of \"start\", \"update\", \"end\" and \"drill\"",
+            )
+        }),
     }
 }
 

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use jiff::Timestamp;
+use rollback_engine::drill::{self, Reach, schedule};
 use rollback_engine::lock;
 use rollback_engine::run::Runs;
 
@@ -21,6 +22,8 @@ const RUNS: usize = 1000;
 const ROLLBACKS: usize = 200;
 /// Among how many of the newest releases each stack's newest one is looked for.
 const RELEASES: usize = 50;
+/// Of how many of the newest releases the last rehearsals are told.
+const REHEARSED: usize = 5;
 
 pub fn get(call: &Call) -> Result<Response> {
     let text = call.service.metrics.encode(&standing(call)?);
@@ -52,11 +55,32 @@ fn standing(call: &Call) -> Result<Standing> {
             release_age.entry(stack.name.clone()).or_insert(age);
         }
     }
+    let (drill_age, reach) = rehearsals(call)?;
     Ok(Standing {
         runs: runs.into_iter().collect(),
         approvals_pending,
         release_age: release_age.into_iter().collect(),
         locks_held: lock::list(store, &service.project)?.len() as u64,
         audit_entries: service.audit.find_tip()?.sequence,
+        drill_age,
+        reach,
     })
+}
+
+/// Since the last rehearsal, and how many of the newest releases can be gone back to.
+fn rehearsals(call: &Call) -> Result<(Option<Duration>, Vec<(&'static str, u64)>)> {
+    let service = &call.service;
+    let (mut newest, mut reach) = (None, BTreeMap::from([("never", 0), ("not-reachable", 0)]));
+    for release in schedule::newest(&service.catalogue(), REHEARSED)? {
+        let last = drill::last(service.store.as_ref(), &service.project, release.id.as_str())?;
+        let word = last.as_ref().map_or("never", |last| match last.reach {
+            Reach::Reachable => "reachable",
+            Reach::AtAPrice => "at-a-price",
+            Reach::NotReachable => "not-reachable",
+        });
+        *reach.entry(word).or_default() += 1;
+        newest = newest.max(last.map(|last| last.at));
+    }
+    let age = newest.map(|at| Timestamp::now().duration_since(at).unsigned_abs());
+    Ok((age, reach.into_iter().collect()))
 }

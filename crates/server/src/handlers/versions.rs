@@ -3,7 +3,7 @@
 use axum::response::Response;
 use rollback_engine::error::EngineError;
 use rollback_inverse::redact::{Redactor, SENSITIVE};
-use rollback_release::{StateVersion, States, WrittenState};
+use rollback_release::{ReleaseId, StateVersion, States, WrittenState};
 use rollback_state::{Mode, State};
 use serde_json::{Value, json};
 
@@ -151,18 +151,19 @@ pub fn written_raw(call: &Call) -> Result<Response> {
 }
 
 pub fn kept(call: &Call) -> Result<Response> {
-    let limit = call.limit()?;
-    let cursor = call.query("cursor")?;
+    let odd = |_| Problem::bad_request("cursor is the next_cursor of an earlier page");
+    let before: Option<ReleaseId> = call
+        .query("cursor")?
+        .map(|text| text.parse().map_err(odd))
+        .transpose()?;
     let stack = call.path("stack");
-    let all = call.service.catalogue().state_versions(stack)?.items;
-    let rest = all
-        .iter()
-        .filter(|version| cursor.as_deref().is_none_or(|cursor| version.release.as_str() < cursor));
-    let items: Vec<&StateVersion> = rest.take(limit).collect();
-    let next = (items.len() == limit).then(|| items.last().map(|last| last.release.to_string()));
+    let (items, next) = call
+        .service
+        .catalogue()
+        .state_versions_page(stack, before.as_ref(), call.limit()?)?;
     ok(&Page {
-        items: items.into_iter().map(|version| describe_kept(stack, version)).collect(),
-        next_cursor: next.flatten(),
+        items: items.iter().map(|version| describe_kept(stack, version)).collect(),
+        next_cursor: next.map(|last| last.to_string()),
     })
 }
 

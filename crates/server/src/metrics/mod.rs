@@ -57,6 +57,10 @@ struct KindLabels {
     kind: &'static str,
 }
 
+/// A gauge that is left out where there is nothing to say.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
+
 /// What is read from the store when somebody asks for the metrics.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
@@ -67,6 +71,10 @@ pub struct Standing {
     pub release_age: Vec<(String, Duration)>,
     pub locks_held: u64,
     pub audit_entries: u64,
+    /// Since the last rehearsal of any of the newest releases; none where there was none.
+    pub drill_age: Option<Duration>,
+    /// How many of the newest releases are so, as their last rehearsals found.
+    pub reach: Vec<(&'static str, u64)>,
 }
 
 /// The counters and the gauges.
@@ -85,6 +93,8 @@ pub struct Metrics {
     release_age: Family<StackLabels, Gauge>,
     locks_held: Gauge,
     audit_entries: Gauge,
+    drill_age: Family<NoLabels, Gauge>,
+    reach: Family<KindLabels, Gauge>,
     audit_damaged: Gauge,
     began: Instant,
     uptime: Gauge,
@@ -111,6 +121,8 @@ impl Default for Metrics {
             release_age: Family::default(),
             locks_held: Gauge::default(),
             audit_entries: Gauge::default(),
+            drill_age: Family::default(),
+            reach: Family::default(),
             audit_damaged: Gauge::default(),
             began: Instant::now(),
             uptime: Gauge::default(),
@@ -184,6 +196,17 @@ impl Metrics {
         );
         registry.register("locks_held", "Stacks that a run has locked", self.locks_held.clone());
         registry.register("audit_entries", "Entries of the audit log", self.audit_entries.clone());
+        registry.register_with_unit(
+            "last_drill_age",
+            "Since the last rehearsal of the way back to any of the newest releases",
+            Unit::Seconds,
+            self.drill_age.clone(),
+        );
+        registry.register(
+            "releases_rehearsed",
+            "The newest releases by what their last rehearsal found: reachable, at-a-price, not-reachable, never",
+            self.reach.clone(),
+        );
         registry.register(
             "audit_unsigned",
             "1 where the last attempt to sign a checkpoint failed: the log may be damaged",
@@ -249,6 +272,14 @@ impl Metrics {
         self.approvals_pending.set(number(standing.approvals_pending));
         self.locks_held.set(number(standing.locks_held));
         self.audit_entries.set(number(standing.audit_entries));
+        self.drill_age.clear();
+        if let Some(age) = standing.drill_age {
+            self.drill_age.get_or_create(&NoLabels {}).set(number(age.as_secs()));
+        }
+        self.reach.clear();
+        for (kind, count) in &standing.reach {
+            self.reach.get_or_create(&KindLabels { kind }).set(number(*count));
+        }
         self.uptime.set(number(self.began.elapsed().as_secs()));
         let mut text = String::new();
         if let Err(error) = text::encode(&mut text, &self.registry) {

@@ -1,16 +1,19 @@
 //! Rehearsing a rollback: everything up to the first effect, so that one knows while it is day whether there is a way back.
 
+pub mod schedule;
+
 use std::time::Instant;
 
 use jiff::Timestamp;
 use rollback_policy::Level;
-use rollback_release::{Created, ReleaseKind, Replaced, Store, Verdict as Judgement, keys};
+use rollback_release::{Created, ReleaseKind, Replaced, Store, Summary, Verdict as Judgement, keys};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::drive::Options;
 use crate::error::{EngineError, Kind, Result};
 use crate::lock::to_bytes;
+use crate::notifying;
 use crate::planning::{Planned, plan_with};
 use crate::policy::open_denials;
 use crate::reconcile::{Guard, Refusal};
@@ -115,10 +118,62 @@ pub fn drill(context: &Context, revision: &str) -> Result<Drill> {
         by: context.actor.clone(),
         milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
-    for release in &drill.releases {
-        keep(context.store.as_ref(), &keys::drill(&context.project, release), &drill)?;
-    }
+    keep_and_tell(context, &drill)?;
     Ok(drill)
+}
+
+/// As [`drill`], of one release. That it cannot even be begun with is a verdict too, and is kept as one: otherwise it would be
+/// tried again and again.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn of_release(context: &Context, release: &Summary) -> Result<Drill> {
+    let begun = Instant::now();
+    let error = match drill(context, release.id.as_str()) {
+        Ok(found) if found.releases.iter().any(|id| id == release.id.as_str()) => return Ok(found),
+        Ok(found) => {
+            // Its stacks are none of those that there are now: the verdict is about it all the same.
+            let found = Drill {
+                releases: vec![release.id.to_string()],
+                ..found
+            };
+            keep_and_tell(context, &found)?;
+            return Ok(found);
+        }
+        Err(error) => context.secrets.scrub_error(error),
+    };
+    let mut findings = Findings::default();
+    findings.error("release", Reach::NotReachable, error);
+    let found = Drill {
+        revision: release.id.to_string(),
+        commit: release.commit.clone(),
+        releases: vec![release.id.to_string()],
+        reach: Reach::NotReachable,
+        findings: findings.0,
+        at: Timestamp::now(),
+        by: context.actor.clone(),
+        milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    keep_and_tell(context, &found)?;
+    Ok(found)
+}
+
+/// Keeps what was found with its releases; where it is worse than what was found before, people are told.
+fn keep_and_tell(context: &Context, drill: &Drill) -> Result<()> {
+    let store = context.store.as_ref();
+    let mut worse = None;
+    for release in &drill.releases {
+        // A way that was never rehearsed is news only where there is none.
+        let before = last(store, &context.project, release)?.map(|last| last.reach);
+        if drill.reach > before.unwrap_or(Reach::AtAPrice) {
+            worse = Some(before);
+        }
+        keep(store, &keys::drill(&context.project, release), drill)?;
+    }
+    if let Some(before) = worse {
+        notifying::tell_of_drill(context, drill, before);
+    }
+    Ok(())
 }
 
 /// The release before the one that is the newest: what one would go back to.
