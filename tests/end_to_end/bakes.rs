@@ -7,7 +7,7 @@ use rollback_tests::{WebService, World, data, kill, scenario, wait_until};
 use serde_json::Value;
 
 /// Two releases; the health of the second is what `status` says.
-fn deployed(world: &World, service: &WebService) -> String {
+pub fn deployed(world: &World, service: &WebService) -> String {
     let settings = format!(
         "[[stack]]\nname = \"app\"\n\n[[check]]\nname = \"health\"\nkind = \"http\"\nurl = \"{}\"\nwithin = \"5m\"\n",
         service.url("/health")
@@ -18,7 +18,7 @@ fn deployed(world: &World, service: &WebService) -> String {
 }
 
 /// Healthy with the first release alone.
-fn broken_by_the_second(world: &World, service: &WebService) {
+pub fn broken_by_the_second(world: &World, service: &WebService) {
     let state = world.state_path();
     service.answers_as(move || match std::fs::read_to_string(&state) {
         Ok(text) if text.contains("\"one\"") => 200,
@@ -26,7 +26,7 @@ fn broken_by_the_second(world: &World, service: &WebService) {
     });
 }
 
-fn is_at(world: &World, value: &str) -> bool {
+pub fn is_at(world: &World, value: &str) -> bool {
     std::fs::read_to_string(world.state_path())
         .unwrap()
         .contains(&format!("\"{value}\""))

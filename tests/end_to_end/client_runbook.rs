@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use rollback_tests::{Release, Service, World, data, moved, scenario, wait_until};
+use rollback_tests::{Release, Service, WebService, World, data, moved, scenario, wait_until};
 use serde_json::Value;
 
+use crate::bakes::{broken_by_the_second, deployed, is_at};
 use crate::client::through;
 use crate::locks::waiting_on_the_way_back;
 
@@ -61,7 +62,15 @@ fn steady(mut document: Value) -> Value {
         match value {
             Value::Object(map) => {
                 for (name, value) in map.iter_mut() {
-                    let differs = ["at", "by", "milliseconds", "started_at", "ended_at", "passing_since"];
+                    let differs = [
+                        "at",
+                        "by",
+                        "milliseconds",
+                        "times",
+                        "started_at",
+                        "ended_at",
+                        "passing_since",
+                    ];
                     match differs.contains(&name.as_str()) {
                         true => *value = Value::Null,
                         false => clear(value),
@@ -271,6 +280,7 @@ fn steps_are_left_out_and_checks_are_skipped_through_a_service() {
         through(&mut world, &service, &admin, &undo).exits(0);
         assert_eq!(traffic(&world), "green");
         world.is_at(&second);
+        world.remove_out("broken");
 
         let to = ["to", &first.commit, "--auto-approve", "--skip-step", "traffic"];
         through(&mut world, &service, &admin, &to).exits(0);
@@ -389,5 +399,96 @@ fn a_lock_is_taken_away_through_a_service() {
         // Who was overtaken writes nothing more, and says so.
         world.put_out("go");
         held.wait().fails();
+    });
+}
+
+#[test]
+fn a_deploy_is_watched_by_a_service_and_goes_back_with_the_yes_that_a_rollback_takes() {
+    scenario(|mut world| {
+        let web = WebService::start();
+        deployed(&world, &web);
+        let (operator, admin) = (world.token("ci", "operator", &[]), world.token("root", "admin", &[]));
+        let service = Service::start(&world, &[]);
+        through(&mut world, &service, &admin, &["bake", "show"])
+            .exits(1)
+            .says("nothing was watched yet");
+        through(
+            &mut world,
+            &service,
+            &operator,
+            &["bake", "--window", "2s", "--every", "1s"],
+        )
+        .exits(0)
+        .says("passed");
+        the_same(&mut world, &service, &operator, &["bake", "show"], 0);
+
+        // Whoever may not approve has it planned, and somebody else says yes.
+        broken_by_the_second(&world, &web);
+        let options = ["bake", "--window", "60s", "--every", "1s", "--times", "2"];
+        through(&mut world, &service, &operator, &options)
+            .exits(6)
+            .says("approve ");
+        assert!(is_at(&world, "two"));
+        through(&mut world, &service, &admin, &["approve", "--auto-approve"]).exits(0);
+        wait_until("it to be rolled back", || {
+            let shown = world.tool(&["bake", "show", "--json"]).json();
+            shown["bake"]["status"] == "rolled-back"
+        });
+        assert!(is_at(&world, "one"));
+        let run = world.tool(&["runs", "show", &world.last_run(), "--json"]).json();
+        assert_eq!(run["run"]["reason"], "bake: health failed 2 times in a row");
+    });
+}
+
+#[test]
+fn a_watch_by_a_service_is_held_extended_and_stopped_and_goes_back_by_itself_where_that_was_said() {
+    scenario(|mut world| {
+        let web = WebService::start();
+        deployed(&world, &web);
+        let (viewer, admin) = (world.token("ann", "viewer", &[]), world.token("root", "admin", &[]));
+        let service = Service::start(&world, &[]);
+        let body = r#"{"window_seconds":600,"every_seconds":1,"times":2,"rollback":true}"#;
+        service.post("/v1/bakes", &viewer, body).is(403);
+        service.post("/v1/bakes", &admin, body).is(202);
+        service.post("/v1/bakes", &admin, body).is(202);
+        through(&mut world, &service, &viewer, &["bake", "stop", "--reason", "x"]).exits(3);
+        through(&mut world, &service, &admin, &["bake", "hold", "--reason", "we look"])
+            .exits(0)
+            .says("held by");
+        broken_by_the_second(&world, &web);
+        service.until("/v1/bake", &viewer, |shown| {
+            shown["bake"]["failures_in_a_row"].as_u64() > Some(3)
+        });
+        assert!(is_at(&world, "two"), "it is held");
+        through(&mut world, &service, &admin, &["bake", "extend", "5m"]).exits(0);
+        through(
+            &mut world,
+            &service,
+            &admin,
+            &["bake", "stop", "--reason", "it is known"],
+        )
+        .exits(0)
+        .says("no longer");
+        // How soon the thread sees it depends on when it looks next.
+        wait_until("the watch to end", || {
+            let ran = world.tool(&["bake", "show", "--json"]).json();
+            ran["bake"]["status"] == "stopped"
+        });
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let options = [
+            "bake",
+            "--window",
+            "60s",
+            "--every",
+            "1s",
+            "--times",
+            "2",
+            "--auto-approve",
+            "--json",
+        ];
+        let document = through(&mut world, &service, &admin, &options).exits(3).json();
+        assert_eq!(document["bake"]["status"], "rolled-back");
+        assert_eq!(document["outcome"]["verification"]["passed"], true, "{document}");
+        assert!(is_at(&world, "one"));
     });
 }

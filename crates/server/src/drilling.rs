@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rollback_engine::drill::schedule::{Claims, SILENCE, Schedule, due};
@@ -17,9 +17,11 @@ use crate::service::{Asked, Service};
 /// Who the record says that it was.
 const ACTOR: &str = "schedule";
 /// How often it is looked whether something is due, where rehearsals are rare.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(60);
 /// No look comes sooner after the one before, however often rehearsals are wanted.
 const SHORTEST: Duration = Duration::from_millis(500);
+/// How long a rehearsal may still take when the service ends.
+const LAST: Duration = Duration::from_secs(60);
 /// How often the holder of the claim says that it is at it.
 const BEAT: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,8 @@ impl Stop {
     }
 }
 
-/// Rehearses now and then until it is dropped; what is under way then is finished.
+/// Rehearses now and then until it is dropped; what is under way then has a minute to finish. It has no effects that could be
+/// left halfway, and its claim runs out.
 pub struct Drilling {
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
@@ -88,8 +91,10 @@ pub fn keep_drilling(service: &Arc<Service>) -> Result<Drilling> {
 impl Drop for Drilling {
     fn drop(&mut self) {
         self.stop.set();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        let end = Instant::now() + LAST;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod access;
 pub mod app;
 mod archive;
 mod authentication;
+mod baking;
 mod call;
 pub mod checkouts;
 mod checkpoints;

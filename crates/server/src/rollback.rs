@@ -16,7 +16,9 @@ use rollback_release::{BlobId, Created, Operation, Replaced, Store, Transacted, 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
+use crate::access::Principal;
 use crate::consent::Needs;
 use crate::problem::{self, Problem, Result};
 use crate::service::Service;
@@ -146,6 +148,37 @@ pub struct Rollback {
     /// How the last attempt ended well, as the command line's document tells it.
     #[serde(default)]
     pub outcome: Option<Value>,
+}
+
+impl Rollback {
+    /// One that is asked for now, without what it is to do.
+    pub fn asked_for(who: &Principal) -> Rollback {
+        Rollback {
+            format: 1,
+            worker: Worker::this(),
+            id: Uuid::now_v7().to_string(),
+            revision: String::new(),
+            undo: None,
+            restore: None,
+            stacks: Vec::new(),
+            targets: Vec::new(),
+            reason: None,
+            dry_run: false,
+            consent: Consent::default(),
+            steps: None,
+            databases: BTreeMap::new(),
+            lock_timeout_seconds: 0,
+            again: Again::default(),
+            overrides: Vec::new(),
+            four_eyes: false,
+            requested_by: who.actor(),
+            requested_by_id: who.id.clone(),
+            created_at: Timestamp::now(),
+            plan: None,
+            ended: None,
+            outcome: None,
+        }
+    }
 }
 
 /// A rollback with everything that is known of it.

@@ -1,6 +1,7 @@
 //! What every request works with: the store, the audit log, and a way into the repository.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rollback_engine::audit::Audit;
@@ -104,6 +105,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     opener: Option<Opener>,
     pub(crate) workers: Workers,
+    /// The service is about to end: what only watches stops.
+    stopping: AtomicBool,
 }
 
 impl Service {
@@ -132,7 +135,20 @@ impl Service {
             held: Held::default(),
             opener,
             workers: Workers::default(),
+            stopping: AtomicBool::new(false),
         }
+    }
+
+    /// Has what only watches stop; rollbacks come to rest by themselves.
+    pub fn stop_watching(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for other in self.projects.iter().flat_map(|projects| projects.all(self)) {
+            other.stop_watching();
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     pub fn catalogue(&self) -> Catalogue<'_> {

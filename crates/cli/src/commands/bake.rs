@@ -1,9 +1,8 @@
 //! `bake`: watches the checks after a deploy.
 
-use jiff::{SignedDuration, Timestamp};
-use rollback_engine::bake::{self, Bake, Decision, Wanted, Watch};
-use rollback_engine::error::{EngineError, Result};
-use serde_json::json;
+use rollback_engine::bake::{self, Bake, Wanted, Watch, Word};
+use rollback_engine::error::Result;
+use serde_json::{Value, json};
 
 use super::to::Person;
 use crate::arguments::{BakeArguments, BakeCommand, Global, OnFailure, VariableArguments};
@@ -30,54 +29,48 @@ fn watch(global: &Global, arguments: &BakeArguments, output: &Output) -> Result<
     let person = Person::new(output, arguments.auto_approve);
     let baked = bake::watch(&context, &wanted, &person).map_err(|error| person.with_plan(error))?;
     drop(context);
-    print(output, &baked.bake);
-    if let Some(last) = baked.bake.last.as_ref().filter(|last| !last.passed) {
-        super::verify::print(output, last);
-    }
-    output.document(&json!({ "bake": baked.bake, "outcome": baked.outcome }));
-    Ok(match baked.bake.status {
-        Watch::Failed | Watch::RolledBack => 3,
-        _ => 0,
-    })
+    Ok(tell_ended(output, &baked.bake, &json!(baked.outcome)))
 }
 
 /// What people say to one that goes on.
 fn tell(global: &Global, command: &BakeCommand, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
-    let decide = |what: &str, reason: Option<&String>, change: &dyn Fn(&mut Bake)| {
-        bake::decide(&context, what, reason.map(String::as_str), change)
+    let bake = match word_of(command) {
+        None => bake::shown(&context)?,
+        Some(word) => bake::say(&context, &word)?,
     };
-    let bake = match command {
-        BakeCommand::Show => bake::current(&context)?.map(|(bake, _)| bake).ok_or_else(|| {
-            EngineError::failed("nothing was watched yet").hint("`infra-rollback bake --window 30m` begins")
-        })?,
-        BakeCommand::Hold { reason } => {
-            let held = Decision {
-                at: Timestamp::now(),
-                by: context.actor.clone(),
-                what: "hold".to_owned(),
-                reason: Some(reason.clone()),
-            };
-            decide("hold", Some(reason), &|bake| bake.held = Some(held.clone()))?
-        }
-        BakeCommand::Release => decide("release", None, &|bake| bake.held = None)?,
-        BakeCommand::Extend { by } => {
-            let longer = SignedDuration::try_from(*by).unwrap_or(SignedDuration::ZERO);
-            decide(&format!("extend by {} s", by.as_secs()), None, &|bake| {
-                bake.ends_at += longer
-            })?
-        }
-        BakeCommand::Stop { reason } => decide("stop", Some(reason), &|bake| {
-            // A rollback that has begun is ended by `abort`.
-            if bake.status == Watch::Watching {
-                bake.status = Watch::Stopped;
-                bake.ended_at = Some(Timestamp::now());
-            }
-        })?,
-    };
-    print(output, &bake);
-    output.document(&json!({ "bake": bake }));
+    tell_said(output, &bake);
     Ok(())
+}
+
+/// What is said by a command; none for one that only looks.
+pub fn word_of(command: &BakeCommand) -> Option<Word> {
+    match command {
+        BakeCommand::Show => None,
+        BakeCommand::Hold { reason } => Some(Word::Hold { reason: reason.clone() }),
+        BakeCommand::Release => Some(Word::Release),
+        BakeCommand::Extend { by } => Some(Word::Extend { seconds: by.as_secs() }),
+        BakeCommand::Stop { reason } => Some(Word::Stop { reason: reason.clone() }),
+    }
+}
+
+/// How it stands, after somebody said something to it.
+pub fn tell_said(output: &Output, bake: &Bake) {
+    print(output, bake);
+    output.document(&json!({ "bake": bake }));
+}
+
+/// How it ended; 3 where the checks failed.
+pub fn tell_ended(output: &Output, bake: &Bake, outcome: &Value) -> u8 {
+    print(output, bake);
+    if let Some(last) = bake.last.as_ref().filter(|last| !last.passed) {
+        super::verify::print(output, last);
+    }
+    output.document(&json!({ "bake": bake, "outcome": outcome }));
+    match bake.status {
+        Watch::Failed | Watch::RolledBack => 3,
+        _ => 0,
+    }
 }
 
 fn print(output: &Output, bake: &Bake) {

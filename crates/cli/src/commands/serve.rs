@@ -105,6 +105,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         Ok::<(), EngineError>(())
     })?;
     output.note(Tone::Plain, "The last requests are answered.");
+    service.stop_watching();
     drop(drilling);
     if !service.wait_for_workers(LAST_RUNS) {
         output.note(

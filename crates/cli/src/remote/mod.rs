@@ -1,6 +1,7 @@
 //! `--server URL`: the same commands, asked of a service. What they print and their documents are those of the commands
 //! without it.
 
+mod bake;
 mod connection;
 mod consent;
 mod diff;
@@ -80,6 +81,7 @@ pub fn run(url: &str, arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::Steps(own) => runbook::steps(&connect()?, own, output).map(done),
         Command::Verify(own) => runbook::verify(&connect()?, global, own, output),
         Command::Drill(own) => runbook::drill(&connect()?, global, own, output),
+        Command::Bake(own) => bake::run(&connect()?, global, own, output),
         Command::Report(own) => runbook::report(&connect()?, own, output).map(done),
         // The log is read through the service; the chain is verified here.
         Command::Audit(AuditCommand::Log(own)) => commands::audit::log(global, own, output).map(done),
@@ -87,8 +89,7 @@ pub fn run(url: &str, arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::Audit(AuditCommand::Export { output: file, project }) => {
             commands::audit::export(global, file.as_deref(), project.as_deref(), output).map(done)
         }
-        Command::Bake(_)
-        | Command::Init(_)
+        Command::Init(_)
         | Command::Demo(_)
         | Command::Doctor(_)
         | Command::Serve(_)

@@ -389,7 +389,7 @@ fn carry(connection: &Connection, id: &str, yes: &Yes<'_>, output: &Output) -> R
     .hint(format!("look at it: `infra-rollback runs show {id}`")))
 }
 
-fn follow(connection: &Connection, id: &str, last: &mut u64, output: &Output) -> Result<Rollback> {
+pub(super) fn follow(connection: &Connection, id: &str, last: &mut u64, output: &Output) -> Result<Rollback> {
     let begun = Cell::new(false);
     connection.server.follow(id, last, &mut |event: &Event| {
         if !begun.replace(true) {
@@ -403,7 +403,7 @@ fn follow(connection: &Connection, id: &str, last: &mut u64, output: &Output) ->
 }
 
 /// A plan, or what a restore would mean.
-fn print_shown(output: &Output, plan: &Value) {
+pub(super) fn print_shown(output: &Output, plan: &Value) {
     match serde_json::from_value::<RestoreReport>(plan["restore"].clone()) {
         Ok(report) => restore_view::print(output, &report),
         Err(_) => plan_view::print_document(output, plan),
@@ -425,7 +425,11 @@ fn with_plan(mut error: EngineError, plan: Option<Value>) -> EngineError {
 }
 
 /// Somebody has to say yes, and how.
-fn awaiting(connection: &Connection, rollback: &Rollback, missing: &[(&'static str, String)]) -> EngineError {
+pub(super) fn awaiting(
+    connection: &Connection,
+    rollback: &Rollback,
+    missing: &[(&'static str, String)],
+) -> EngineError {
     let id = &rollback.id;
     let flags: String = missing
         .iter()

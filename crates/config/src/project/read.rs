@@ -81,6 +81,7 @@ pub(super) fn project(text: &str, file_name: &str) -> Result<Project, ProjectErr
     }
     if let Some(tls) = top.table("tls")? {
         project.tls = Some(super::identity::read_tls(&tls)?);
+    }
     if let Some(drill) = top.table("drill")? {
         project.drill = Some(super::drill::read(&drill)?);
     }

@@ -3,14 +3,15 @@
 
 mod record;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use record::failing;
 pub use record::{Bake, Decision, Wanted, Watch};
 use rollback_release::{Created, Replaced, Version, keys};
-use rollback_runbook::checks::{Verification, ask_once};
+use rollback_runbook::checks::ask_once;
 use rollback_runbook::step::Silent;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::again;
@@ -25,6 +26,9 @@ use crate::verification::scrubbed;
 
 /// The longest that one watches: CloudFormation's monitoring time of rollback triggers ends at 180 minutes, too.
 pub const LONGEST: Duration = Duration::from_secs(180 * 60);
+
+/// How soon whoever watches hears that it is to stop.
+const ATTENTION: Duration = Duration::from_millis(200);
 
 /// How it ended.
 pub struct Baked {
@@ -77,32 +81,104 @@ pub fn decide(context: &Context, what: &str, reason: Option<&str>, change: &dyn 
     ))
 }
 
+/// What people say to a bake while it is watched.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Word {
+    /// Neither end nor roll back until `release`.
+    Hold {
+        reason: String,
+    },
+    Release,
+    /// Watch longer.
+    Extend {
+        seconds: u64,
+    },
+    /// Watch no longer.
+    Stop {
+        reason: String,
+    },
+}
+
+/// Says it.
+///
+/// # Errors
+/// As [`decide`].
+pub fn say(context: &Context, word: &Word) -> Result<Bake> {
+    match word {
+        Word::Hold { reason } => {
+            let held = Decision {
+                at: Timestamp::now(),
+                by: context.actor.clone(),
+                what: "hold".to_owned(),
+                reason: Some(reason.clone()),
+            };
+            decide(context, "hold", Some(reason), &|bake| bake.held = Some(held.clone()))
+        }
+        Word::Release => decide(context, "release", None, &|bake| bake.held = None),
+        Word::Extend { seconds } => {
+            let longer = SignedDuration::from_secs(i64::try_from(*seconds).unwrap_or(i64::MAX));
+            decide(context, &format!("extend by {seconds} s"), None, &|bake| {
+                bake.ends_at = bake.ends_at.checked_add(longer).unwrap_or(bake.ends_at);
+            })
+        }
+        Word::Stop { reason } => decide(context, "stop", Some(reason), &|bake| {
+            // A rollback that has begun is ended by `abort`.
+            if bake.status == Watch::Watching {
+                bake.status = Watch::Stopped;
+                bake.ended_at = Some(Timestamp::now());
+            }
+        }),
+    }
+}
+
+/// As it is, finished or not.
+///
+/// # Errors
+/// There was none yet, or the store cannot be read.
+pub fn shown(context: &Context) -> Result<Bake> {
+    current(context)?
+        .map(|(bake, _)| bake)
+        .ok_or_else(|| EngineError::failed("nothing was watched yet").hint("`infra-rollback bake --window 30m` begins"))
+}
+
 /// Watches: an unfinished bake goes on, else a new one begins.
 ///
 /// # Errors
 /// Nothing can be watched or gone back to, another process watches, or the rollback ends with an error.
 pub fn watch(context: &Context, wanted: &Wanted, approver: &dyn Approver) -> Result<Baked> {
-    if context.checks.is_empty() {
-        return Err(
-            EngineError::usage("there is no check in infra-rollback.toml: nothing can be watched")
-                .hint("`infra-rollback verify` says what a check looks like"),
-        );
-    }
     let mut watcher = Watcher::open(context, wanted)?;
-    while watcher.bake.status == Watch::Watching {
-        watcher.look()?;
+    watcher.until_decided(&|| false)?;
+    if watcher.bake.status != Watch::RollingBack {
+        return Ok(Baked {
+            bake: watcher.bake,
+            outcome: None,
+        });
     }
-    watcher.finish(approver)
+    let result = watcher.roll_back(approver);
+    let (bake, outcome) = watcher.settle(result)?;
+    Ok(Baked { bake, outcome })
 }
 
-struct Watcher<'c> {
+/// Whoever watches.
+pub struct Watcher<'c> {
     context: &'c Context,
     bake: Bake,
     version: Version,
 }
 
 impl<'c> Watcher<'c> {
-    fn open(context: &'c Context, wanted: &Wanted) -> Result<Watcher<'c>> {
+    /// Takes up an unfinished bake, or begins a new one.
+    ///
+    /// # Errors
+    /// Nothing can be watched or gone back to, or another process has taken it up at the same moment.
+    pub fn open(context: &'c Context, wanted: &Wanted) -> Result<Watcher<'c>> {
+        if context.checks.is_empty() {
+            return Err(
+                EngineError::usage("there is no check in infra-rollback.toml: nothing can be watched")
+                    .hint("`infra-rollback verify` says what a check looks like"),
+            );
+        }
         let key = keys::bake(&context.project);
         let watcher = Uuid::now_v7().to_string();
         let found = current(context)?;
@@ -163,7 +239,31 @@ impl<'c> Watcher<'c> {
         Ok(Watcher { context, bake, version })
     }
 
-    /// Asks once, decides, and waits for the next time.
+    /// As it is now.
+    pub fn bake(&self) -> &Bake {
+        &self.bake
+    }
+
+    /// Asks the checks again and again until it is decided what becomes of the deploy, or until `stop` says so.
+    ///
+    /// # Errors
+    /// Another process watches now, or the store cannot be used.
+    pub fn until_decided(&mut self, stop: &dyn Fn() -> bool) -> Result<()> {
+        while self.bake.status == Watch::Watching && !stop() {
+            self.look()?;
+            let next = Instant::now() + Duration::from_secs(self.bake.every_seconds);
+            while self.bake.status == Watch::Watching && !stop() {
+                let left = next.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                std::thread::sleep(left.min(ATTENTION));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks once, and decides.
     fn look(&mut self) -> Result<()> {
         let asked = ask_once(&self.context.checks, self.bake.started_at, &Silent);
         let asked = scrubbed(self.context, asked);
@@ -180,11 +280,7 @@ impl<'c> Watcher<'c> {
             };
             bake.last = Some(asked.clone());
             bake.decide(now, &run);
-        })?;
-        if self.bake.status == Watch::Watching {
-            std::thread::sleep(Duration::from_secs(self.bake.every_seconds));
-        }
-        Ok(())
+        })
     }
 
     /// Changes the record; what people have changed meanwhile stays.
@@ -211,14 +307,11 @@ impl<'c> Watcher<'c> {
         }
     }
 
-    fn finish(mut self, approver: &dyn Approver) -> Result<Baked> {
-        if self.bake.status != Watch::RollingBack {
-            return Ok(Baked {
-                bake: self.bake,
-                outcome: None,
-            });
-        }
-        let result = self.roll_back(approver);
+    /// Puts on record how the rollback went.
+    ///
+    /// # Errors
+    /// As the rollback itself ended.
+    pub fn settle<T>(mut self, result: Result<T>) -> Result<(Bake, T)> {
         let status = match &result {
             Ok(_) => Watch::RolledBack,
             // What waits or stopped halfway goes on with the next `bake`, or `resume`.
@@ -229,10 +322,7 @@ impl<'c> Watcher<'c> {
             bake.status = status;
             bake.ended_at = status.is_over().then(Timestamp::now);
         })?;
-        result.map(|outcome| Baked {
-            bake: self.bake,
-            outcome,
-        })
+        result.map(|outcome| (self.bake, outcome))
     }
 
     fn run_is_open(&self) -> Result<bool> {
@@ -258,13 +348,8 @@ impl<'c> Watcher<'c> {
             )),
             Some(_) => again::resume(self.context, Some(run), &Consent::default(), approver),
             None => {
-                let failed = self.bake.last.as_ref().map(Verification::failed).unwrap_or_default();
                 let options = Options {
-                    reason: Some(format!(
-                        "bake: {} failed {} times in a row",
-                        failed.join(", "),
-                        self.bake.failures_in_a_row
-                    )),
+                    reason: Some(self.bake.reason()),
                     id: Some(run.clone()),
                     ..Options::default()
                 };

@@ -106,6 +106,16 @@ impl Bake {
         }
     }
 
+    /// Why it is rolled back.
+    pub fn reason(&self) -> String {
+        let failed = self.last.as_ref().map(Verification::failed).unwrap_or_default();
+        format!(
+            "bake: {} failed {} times in a row",
+            failed.join(", "),
+            self.failures_in_a_row
+        )
+    }
+
     pub(super) fn in_words(&self, asked: &Verification, failing: &[String]) -> String {
         let left = self.ends_at.duration_since(Timestamp::now());
         let left = match (&self.held, left.is_positive()) {

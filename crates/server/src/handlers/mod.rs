@@ -4,6 +4,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod backend;
+pub mod bakes;
 pub mod checkout;
 pub mod events;
 pub mod general;

@@ -20,11 +20,11 @@ use uuid::Uuid;
 
 use super::records::sees_run;
 use super::releases::chosen;
-use crate::access::{Permission, Principal};
+use crate::access::Permission;
 use crate::call::{Call, Page, ok, ok_tagged, set, with_status};
 use crate::given::Values;
 use crate::problem::{self, Problem, Result};
-use crate::rollback::{Again, Ended, IdempotencyKey, Known, Rollback, Rollbacks, Worker};
+use crate::rollback::{Again, Ended, IdempotencyKey, Known, Rollback, Rollbacks};
 use crate::worker::{self, Work};
 
 /// How long a thread may take to go once its attempt has ended.
@@ -199,7 +199,7 @@ pub fn create(call: &Call) -> Result<Response> {
             some_objects: !new.targets.is_empty(),
         },
     )?;
-    let asked = asked_for(call.who()?);
+    let asked = Rollback::asked_for(call.who()?);
     let databases = steps::databases(&context, &new.restore_databases, &asked.id)
         .map_err(|error| context.secrets.scrub_error(error))?;
     let rollback = Rollback {
@@ -251,36 +251,6 @@ fn overrides(call: &Call, rules: Vec<String>, reason: Option<&str>) -> Result<Ve
             reason: reason.to_owned(),
         })
         .collect())
-}
-
-/// A rollback that is asked for now, without what it is to do.
-fn asked_for(who: &Principal) -> Rollback {
-    Rollback {
-        format: 1,
-        worker: Worker::this(),
-        id: Uuid::now_v7().to_string(),
-        revision: String::new(),
-        undo: None,
-        restore: None,
-        stacks: Vec::new(),
-        targets: Vec::new(),
-        reason: None,
-        dry_run: false,
-        consent: Consent::default(),
-        steps: None,
-        databases: BTreeMap::new(),
-        lock_timeout_seconds: 0,
-        again: Again::default(),
-        overrides: Vec::new(),
-        four_eyes: false,
-        requested_by: who.actor(),
-        requested_by_id: who.id.clone(),
-        requested_by_marks: who.marks.clone(),
-        created_at: Timestamp::now(),
-        plan: None,
-        ended: None,
-        outcome: None,
-    }
 }
 
 fn consent(data_loss: Vec<String>, changes: Vec<String>) -> Consent {
@@ -338,7 +308,7 @@ pub fn undo(call: &Call) -> Result<Response> {
             skip_checks: reason("skip_checks", new.skip_checks)?,
             ..consent(new.accept_data_loss, new.accept_changes)
         },
-        ..asked_for(who)
+        ..Rollback::asked_for(who)
     };
     begin(call, &rollback, given, key.as_ref())
 }
@@ -423,7 +393,7 @@ pub fn restore(call: &Call) -> Result<Response> {
         reason: new.reason,
         dry_run: new.dry_run,
         consent: consent(Vec::new(), new.accept_changes),
-        ..asked_for(call.who()?)
+        ..Rollback::asked_for(call.who()?)
     };
     begin(call, &rollback, Given::default(), key.as_ref())
 }

@@ -2,7 +2,7 @@
 
 use super::{Access, Answer, Parameter, Route, json, query, read, required, write};
 use crate::access::Permission;
-use crate::handlers::{runbook, tasks};
+use crate::handlers::{bakes, runbook, tasks};
 
 const FORMAT: Parameter = query("format", "ReportFormat", "How it is written (default: json)");
 
@@ -156,6 +156,47 @@ pub(super) static ROUTES: &[Route] = &[
             "NewLockRelease",
             &[json(201, "Object")],
             runbook::release_lock,
+        )
+    },
+    Route {
+        access: Access::Whole(Permission::Read),
+        problems: &[422],
+        ..read(
+            "/v1/bake",
+            "bake.get",
+            "bake",
+            "The watch over the last deploy",
+            &[json(200, "Bake")],
+            bakes::get,
+        )
+    },
+    Route {
+        access: Access::Whole(Permission::Operate),
+        noted: &["to"],
+        problems: &[409, 413, 415, 422, 503],
+        ..write(
+            "/v1/bakes",
+            "bake.start",
+            "bake",
+            "Watches the checks after a deploy, and asks for a rollback where they fail; an unfinished one goes on",
+            Permission::Operate,
+            "NewBake",
+            &[json(202, "Bake")],
+            bakes::create,
+        )
+    },
+    Route {
+        access: Access::Whole(Permission::Operate),
+        noted: &["what", "reason"],
+        ..write(
+            "/v1/bake/decisions",
+            "bake.decide",
+            "bake",
+            "Holds, releases, extends or stops the watch",
+            Permission::Operate,
+            "NewDecision",
+            &[json(200, "Bake")],
+            bakes::say,
         )
     },
     Route {

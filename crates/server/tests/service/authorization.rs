@@ -71,7 +71,8 @@ fn expected(method: &str, path: &str) -> Option<(Option<&'static [Role]>, Other)
         | ("POST", "/v1/stacks/{stack}/lock/release" | "/v1/releases/{release}/marks") => (Some(OPERATE), Hidden),
         ("GET", "/v1/tasks/{task}" | "/v1/runs/{run}/report") => (Some(ALL), Hidden),
         ("GET", "/v1/stacks/{stack}/blame" | "/v1/stacks/{stack}/lock") => (Some(ALL), Hidden),
-        ("GET", "/v1/steps" | "/v1/steps/{step}") => (Some(ALL), Forbidden),
+        ("POST", "/v1/bakes" | "/v1/bake/decisions") => (Some(OPERATE), Forbidden),
+        ("GET", "/v1/steps" | "/v1/steps/{step}" | "/v1/bake") => (Some(ALL), Forbidden),
         ("GET" | "PUT", "/v1/checkout") => (Some(OPERATE), Forbidden),
         ("GET", "/v1/audit/checkpoints" | "/v1/audit/proofs/inclusion" | "/v1/audit/proofs/consistency")
         | ("GET", "/v1/audit/entries" | "/v1/audit/tip" | "/v1/metrics") => (Some(AUDIT), Forbidden),
@@ -152,6 +153,8 @@ impl Case {
             ("POST", "/v1/drills" | "/v1/verifications") => br#"{"stacks":["a"]}"#.to_vec(),
             ("POST", path) if path.starts_with("/v1/policy/") => br#"{"revision":"main","stacks":["a"]}"#.to_vec(),
             ("POST", path) if path.ends_with("/lock/release") => br#"{"reason":"it hangs"}"#.to_vec(),
+            ("POST", "/v1/bakes") => br#"{"window_seconds":1,"every_seconds":1,"times":1,"rollback":false}"#.to_vec(),
+            ("POST", "/v1/bake/decisions") => br#"{"what":"release"}"#.to_vec(),
             ("POST", path) if path.ends_with("/marks") => br#"{"change":"pin"}"#.to_vec(),
             ("POST", path) if path.ends_with("/approvals") => br#"{"digest":"x"}"#.to_vec(),
             ("POST", _) => b"{}".to_vec(),
