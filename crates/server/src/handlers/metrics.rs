@@ -67,8 +67,11 @@ fn standing(call: &Call) -> Result<Standing> {
     })
 }
 
+/// How many are so, by a word.
+type Counts = Vec<(&'static str, u64)>;
+
 /// Since the last rehearsal, and how many of the newest releases can be gone back to.
-fn rehearsals(call: &Call) -> Result<(Option<Duration>, Vec<(&'static str, u64)>)> {
+fn rehearsals(call: &Call) -> Result<(Option<Duration>, Counts)> {
     let service = &call.service;
     let (mut newest, mut reach) = (None, BTreeMap::from([("never", 0), ("not-reachable", 0)]));
     for release in schedule::newest(&service.catalogue(), REHEARSED)? {

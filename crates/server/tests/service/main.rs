@@ -9,3 +9,4 @@ mod metrics;
 mod secrets;
 mod support;
 mod transitions;
+mod versions;

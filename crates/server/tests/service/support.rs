@@ -1,7 +1,7 @@
 //! A service over a store in memory, and callers of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use jiff::ToSpan;
 use rollback_release::{
-    BlobId, Created, MemoryStore, Operation, Release, Replaced, StackRecord, StateRecord, States, Store, StoreError,
-    StoredBlob, Transacted, Version, Writer, all_keys, keys,
+    BlobId, Created, Entry, MemoryStore, Operation, Release, Replaced, StackRecord, StateRecord, States, Store,
+    StoreError, StoredBlob, Transacted, Version, Writer, all_keys, keys,
 };
 use rollback_server::access::{Permission, Role};
 use rollback_server::app::router;
@@ -27,6 +27,8 @@ pub struct TestStore {
     pub inner: MemoryStore,
     pub audit_is_down: AtomicBool,
     pub panics: AtomicBool,
+    /// How many rows of the index of releases were read.
+    pub rows: AtomicUsize,
 }
 
 impl TestStore {
@@ -61,6 +63,14 @@ impl TestStore {
 }
 
 impl Store for TestStore {
+    fn entries(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let found = self.inner.entries(prefix, after, limit)?;
+        if prefix.contains("/index/") {
+            self.rows.fetch_add(found.len(), Ordering::SeqCst);
+        }
+        Ok(found)
+    }
+
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
         self.inner.put_blob(bytes)
     }
