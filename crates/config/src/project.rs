@@ -1,7 +1,7 @@
 //! `infra-rollback.toml`: which stacks a project has, and how they are rolled back.
 
-pub use identity::{IdentityRule, IdentitySection, TlsSection};
 pub use drill::DrillSection;
+pub use identity::{IdentityRule, IdentitySection, TlsSection};
 pub use incident::{ContactSection, IncidentSection, PostMortemSection};
 pub use policy::{FreezeSection, KnownBadSection, PolicySection};
 
@@ -298,8 +298,8 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<S
         .map(|(_, candidate)| candidate.to_owned())
 }
 
-mod identity;
 mod drill;
+mod identity;
 mod incident;
 mod policy;
 mod read;

@@ -110,7 +110,7 @@ pub fn plan(planned: &Planned) -> Value {
         }));
     }
     // A step belongs to no stack.
-    refusals.extend(open_refusals(steps, &Consent::default()).iter().map(|refusal| {
+    refusals.extend(open_refusals(&planned.steps, &Consent::default()).iter().map(|refusal| {
         json!({ "stack": null, "guard": refusal.guard, "address": refusal.address, "message": refusal.message })
     }));
     let version = prepared

@@ -233,14 +233,23 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
                 (made, found)
             });
             match found {
-                Some(Ok(found)) if !found.is_empty() => {
-                    found
-                        .iter()
-                        .for_each(|address| elsewhere.found(candidates[address].clone()));
-                    inverse = invert(&elsewhere)?;
-                    (carried, joined) = arrange(&inverse)?;
-                    // Another folder: the first one's state is not the one to plan over.
-                    made = way.plan(&root.join("found"), &joined, &carried);
+                Some(Ok(found)) => {
+                    let (found, in_the_way) = probe::told_apart(found, &candidates, goal.state.as_ref());
+                    warnings.extend(in_the_way.iter().map(|address| {
+                        format!(
+                            "{address}: something with its id is there already, so that terraform will most likely not be \
+                             able to make it. If it is the object of then, which the state lost, `terraform import` it first"
+                        )
+                    }));
+                    if !found.is_empty() {
+                        for address in &found {
+                            elsewhere.found(candidates[address].clone());
+                        }
+                        inverse = invert(&elsewhere)?;
+                        (carried, joined) = arrange(&inverse)?;
+                        // Another folder: the first one's state is not the one to plan over.
+                        made = way.plan(&root.join("found"), &joined, &carried);
+                    }
                 }
                 Some(Err(error)) if made.is_ok() => warnings.push(format!(
                     "whether {} still exist(s) could not be found out: {error}",

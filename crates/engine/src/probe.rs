@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollback_inverse::{Elsewhere, InversePlan};
+use rollback_inverse::{Elsewhere, InversePlan, is_unique_id};
 use rollback_state::{InstanceId, State};
 use rollback_terraform::{Plan, PlanOptions, TerraformError};
 
@@ -43,6 +43,19 @@ pub(crate) fn all_there(elsewhere: &Elsewhere, candidates: &BTreeMap<String, Ins
     let mut all = elsewhere.clone();
     candidates.values().for_each(|id| all.found(id.clone()));
     all
+}
+
+/// Of those that were found, the objects themselves, and those in whose place something is: a name can be given to
+/// another object once the first one is gone, an id that was made up cannot.
+pub(crate) fn told_apart(
+    found: BTreeSet<String>,
+    candidates: &BTreeMap<String, InstanceId>,
+    target: Option<&State>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    found.into_iter().partition(|address| {
+        let instance = target.and_then(|target| Some((target, target.instance(&candidates[address])?)));
+        instance.is_some_and(|(target, instance)| instance.identifier(target).is_some_and(|id| is_unique_id(&id)))
+    })
 }
 
 /// The addresses of those that their provider has found, in a folder whose state has their records.

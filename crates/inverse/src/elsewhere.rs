@@ -65,14 +65,14 @@ fn key(state: &State, instance: &Instance) -> Option<Key> {
     let id = instance.identifier(state)?;
     let place = place_of(state, instance);
     // `default/app` is in every cluster: without a place only an id that nothing else can have tells.
-    if place.is_none() && !is_unique(&id) {
+    if place.is_none() && !is_unique_id(&id) {
         return None;
     }
     Some((source(instance).to_owned(), kind(instance).to_owned(), id, place))
 }
 
-/// Whether an id is one of those that are made up at random: a UUID, `rtbassoc-0b5c8f2f7d1d9e6a3`, a long number.
-fn is_unique(id: &str) -> bool {
+/// Whether an id is one of those that are made up at random, so that no other object can have it: a UUID, `rtbassoc-0b5c8f2f7d1d9e6a3`, a long number.
+pub fn is_unique_id(id: &str) -> bool {
     const ENOUGH: usize = 12;
     let longest = id
         .split(|character: char| !character.is_ascii_hexdigit())

@@ -4,6 +4,8 @@ use rollback_engine::person::Person;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::rollback::Rollback;
+
 /// What a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

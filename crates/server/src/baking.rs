@@ -130,7 +130,7 @@ fn approve(service: &Arc<Service>, known: &Known, who: &Principal) -> Result<()>
         return Ok(());
     };
     let quorum = rollbacks.quorum(&known.rollback);
-    if quorum.without.as_ref().is_some_and(|other| who.is_same_person(other)) {
+    if quorum.without.as_ref().is_some_and(|other| other.is(&who.person())) {
         return Ok(());
     }
     let approval = rollbacks.approval(id, &digest).map_err(failed)?;
@@ -138,7 +138,7 @@ fn approve(service: &Arc<Service>, known: &Known, who: &Principal) -> Result<()>
     let is_given = approval
         .iter()
         .flat_map(|approval| approval.standing())
-        .any(|given| given.by == actor);
+        .any(|given| given.person().is(&who.person()));
     if is_given || !rollbacks.needs(known, approval.as_ref()).map_err(failed)?.is_empty() {
         return Ok(());
     }
@@ -146,6 +146,7 @@ fn approve(service: &Arc<Service>, known: &Known, who: &Principal) -> Result<()>
     let lifetime = SignedDuration::try_from(service.approvals.lifetime).unwrap_or(SignedDuration::from_hours(24));
     let given = Yes {
         by: actor,
+        marks: who.marks.clone(),
         at: now,
         expires_at: now.checked_add(lifetime).unwrap_or(now),
         comment: Some("said when the deploy began to be watched".to_owned()),

@@ -173,6 +173,7 @@ impl Rollback {
             four_eyes: false,
             requested_by: who.actor(),
             requested_by_id: who.id.clone(),
+            requested_by_marks: who.marks.clone(),
             created_at: Timestamp::now(),
             plan: None,
             ended: None,
