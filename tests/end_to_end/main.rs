@@ -22,6 +22,7 @@ mod kill;
 mod leases;
 mod locks;
 mod notices;
+mod places;
 mod poison;
 mod policy;
 mod records;

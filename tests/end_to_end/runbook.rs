@@ -259,24 +259,11 @@ fn binary(name: &str) -> Option<PathBuf> {
 }
 
 fn story(mut world: World) -> Option<Story> {
-    let emulator = Emulator::here()?;
-    let providers = std::env::var("TF_CLI_CONFIG_FILE").ok()?;
+    let emulator = world.use_cloud()?;
     let (Some(client), Some(database)) = (binary("psql"), postgres_server::start(PASSWORD)) else {
         return None;
     };
-    let endpoint = format!("http://{}", emulator.host);
-    for (name, value) in [
-        ("TF_CLI_CONFIG_FILE", providers.as_str()),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_ENDPOINT_URL", &endpoint),
-        ("NO_PROXY", "127.0.0.1,localhost"),
-        ("PGPASSWORD", PASSWORD),
-    ] {
-        world.set(name, value);
-    }
+    world.set("PGPASSWORD", PASSWORD);
     let begun = Instant::now();
     while asking(&client, &database, "SELECT 1")
         .output()

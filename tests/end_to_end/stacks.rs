@@ -243,3 +243,63 @@ fn settings_that_go_round_in_a_circle_or_have_a_typo() {
         world.tool(&["plan", "HEAD"]).fails().says("infra-rollback.toml");
     });
 }
+
+/// `terraform state mv -state-out` from one stack to another.
+#[test]
+fn an_object_that_went_to_another_stack_comes_back_from_it() {
+    scenario(|mut world| {
+        let texts = |name: &str, has_it: &str| {
+            let own = data(name, "one");
+            if name == has_it {
+                own + &data("wanderer", "same")
+            } else {
+                own
+            }
+        };
+        let (first, before) = deploy(&mut world, |name| texts(name, "app"));
+        let app = world.repo.join("deploy/app/terraform.tfstate");
+        let network = world.repo.join("network/terraform.tfstate");
+        world.stack = "deploy/app".to_owned();
+        let (from, to) = (
+            format!("-state={}", app.display()),
+            format!("-state-out={}", network.display()),
+        );
+        let address = "terraform_data.wanderer";
+        world.terraform(&["state", "mv", &from, &to, address, address]).exits(0);
+        let (_, after) = deploy(&mut world, |name| texts(name, "network"));
+        let id = |objects: &Objects| objects.get(address).cloned();
+        assert_eq!(id(&before[1]), id(&after[0]), "it is the same object");
+        world
+            .tool(&["to", &first, "--auto-approve"])
+            .exits(0)
+            .says("Stack network has it now")
+            .says("It came from stack app since");
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), before[index], "{dir}");
+        }
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), after[index], "{dir}");
+        }
+    });
+}
+
+#[test]
+fn a_stack_that_the_settings_have_no_more_is_not_passed_over() {
+    scenario(|mut world| {
+        let (first, _) = deploy(&mut world, |name| data(name, "one"));
+        let fewer = SETTINGS[..SETTINGS.rfind("[[stack]]").unwrap()].to_owned();
+        world.put("infra-rollback.toml", &fewer);
+        world.commit("no edge any more");
+        world.snapshot();
+        world
+            .tool(&["to", &first, "--auto-approve"])
+            .exits(3)
+            .says("the release has a stack edge, in edge")
+            .says("--accept-change 'stack.edge'");
+        world
+            .tool(&["to", &first, "--auto-approve", "--accept-change", "stack.edge"])
+            .exits(0);
+        world.tool(&["--stack", "app", "to", &first, "--auto-approve"]).exits(0);
+    });
+}

@@ -269,3 +269,85 @@ fn a_step_can_be_left_out_of_what_goes_on_and_of_what_goes_back() {
         );
     });
 }
+
+#[test]
+fn only_the_named_step_goes_back() {
+    scenario(|world| {
+        let Story { world, first, second } = story(world);
+        world
+            .tool(&to(&first.commit, &["--step", "traffik"]))
+            .exits(2)
+            .says("traffic");
+        let planned = world.tool(&["plan", &first.commit, "--step", "traffic", "--json"]);
+        let plan = planned.exits(0).json();
+        assert_eq!(
+            (
+                plan["stacks"].as_array().unwrap().len(),
+                plan["steps"].as_array().unwrap().len()
+            ),
+            (0, 1)
+        );
+        assert_eq!(plan["policy"][0]["stack"], Value::Null, "{plan}");
+        world
+            .tool(&to(&first.commit, &["--step", "traffic", "--auto-approve"]))
+            .exits(0)
+            .says("traffic");
+        is(&world, "blue", "a\nb\nc\n");
+        world.is_at(&second);
+        // Nothing of it is taken for a deploy of the target.
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        is(&world, "green", "a\nb\nc\n");
+        world.is_at(&second);
+        world.is_tidy();
+    });
+}
+
+/// Four eyes, freeze windows and the price of a step are judged where only steps go, too.
+#[test]
+fn the_policy_judges_the_steps() {
+    scenario(|world| {
+        let Story { world, first, .. } = story(world);
+        let frozen = format!(
+            "{SETTINGS}\n[policy]\n[[policy.freeze]]\nname = \"always\"\nfrom = \"2020-01-01\"\nuntil = \"2099-12-31\"\n"
+        );
+        world.put("infra-rollback.toml", &frozen);
+        world
+            .tool(&to(&first.commit, &["--step", "traffic", "--auto-approve"]))
+            .exits(3)
+            .says("rollback.freeze_window.deny");
+        is(&world, "green", "a\nb\nc\n");
+        let rule = [
+            "--override-policy",
+            "rollback.freeze_window.deny",
+            "--reason",
+            "it burns",
+        ];
+        let mut words = to(&first.commit, &["--step", "traffic", "--auto-approve"]);
+        words.extend(rule);
+        world.tool(&words).exits(0);
+        is(&world, "blue", "a\nb\nc\n");
+        let own = "package own\n\nimport rego.v1\n\ndeny contains msg if {\n  some step in input.rollback.steps\n  step.kind == \"migration\"\n  msg := sprintf(\"no %s today\", [step.name])\n}\n";
+        world.write(&[("rules/own.rego", own)]);
+        world.put(
+            "infra-rollback.toml",
+            &format!("{SETTINGS}\n[policy]\nbundle = \"rules\"\n"),
+        );
+        world
+            .tool(&to(
+                &first.commit,
+                &[
+                    "--step",
+                    "migrations",
+                    "--auto-approve",
+                    "--accept-data-loss",
+                    "migrations",
+                ],
+            ))
+            .exits(3)
+            .says("no migrations today");
+        world
+            .tool(&["policy", "input", &first.commit, "--json"])
+            .exits(0)
+            .says("\"kind\": \"migration\"");
+    });
+}

@@ -279,3 +279,69 @@ fn a_snapshot_of_uncommitted_files_says_so() {
         world.tool(&["snapshot"]).exits(0).says("main.tf");
     });
 }
+
+/// What terraform only knows after the apply, what an object gets when it is made anew, what only an output or a provisioner
+/// takes: there is nothing in the plan that could be compared, and the variable's own value tells.
+#[test]
+fn a_value_that_no_planned_attribute_shows_is_missed_and_named() {
+    let v = "variable \"v\" {\n  default = \"default\"\n}\n";
+    let partly = "resource \"terraform_data\" \"a\" {\n  input = { x = var.v, y = terraform_data.r.id }\n}\n";
+    let ignored =
+        "resource \"terraform_data\" \"a\" {\n  input = var.v\n  lifecycle {\n    ignore_changes = [input]\n  }\n}\n";
+    let told = "resource \"terraform_data\" \"a\" {\n  input = 1\n  provisioner \"local-exec\" {\n    command = \"echo ${var.v} > /dev/null\"\n  }\n}\n";
+    let output = "output \"o\" {\n  value = var.v\n}\n";
+    let mixed = "resource \"terraform_data\" \"a\" {\n  input = \"${var.v}-${terraform_data.r.input}\"\n}\n";
+    for (what, text, then, now) in [
+        ("partly unknown", partly, data("r", "1"), String::new()),
+        ("ignored", ignored, data("k", "1"), data("k", "2")),
+        ("provisioner", told, data("k", "1"), data("k", "2")),
+        ("output", output, data("k", "1"), data("k", "2")),
+        ("another object in it", mixed, data("r", "1"), data("r", "2")),
+    ] {
+        scenario(|mut world| {
+            let old = format!("{v}{then}{text}");
+            let new = match what {
+                "partly unknown" => {
+                    format!("{v}resource \"terraform_data\" \"a\" {{\n  input = {{ x = var.v, y = \"\" }}\n}}\n")
+                }
+                "another object in it" | "output" => format!("{v}{now}{text}"),
+                _ => format!("{v}{now}"),
+            };
+            // One that the state tells of needs no snapshot that was told of it.
+            let in_state = matches!(what, "partly unknown" | "ignored");
+            if !in_state {
+                world.set("TF_VAR_v", "cli");
+            }
+            let first = world.release_with(&[("main.tf", &old)], &["-var", "v=cli"]);
+            world.release_with(&[("main.tf", &new)], &["-var", "v=cli"]);
+            world.unset("TF_VAR_v");
+            world.unchanged(|world| {
+                let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
+                refused.exits(3).says("variable `v`");
+            });
+            });
+            world
+                .tool(&["to", &first.commit, "--auto-approve", "--var", "v=cli"])
+                .exits(0);
+            world.is_clean_at(&first.commit, &["-var", "v=cli"]);
+        });
+    }
+}
+
+/// As with terraform, where `-var` is the last word.
+#[test]
+fn a_given_value_wins_over_a_file_of_assignments() {
+    scenario(|world| {
+        let files = [("main.tf", ASKED), ("terraform.tfvars", "size = \"filed\"\n")];
+        let first = world.release_with(&files, &["-var", "size=hu\"ge ${x}"]);
+        world.release_of(&data("a", "fixed"));
+        world
+            .tool(&["to", &first.commit, "--auto-approve", "--var", "size=hu\"ge ${x}"])
+            .exits(0);
+        assert_eq!(world.objects(), first.objects);
+        assert_eq!(
+            world.state().attributes("terraform_data.a")["input"]["value"],
+            "hu\"ge ${x}"
+        );
+    });
+}

@@ -6,6 +6,8 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+use crate::World;
+
 /// Where it listens.
 #[derive(Clone)]
 pub struct Emulator {
@@ -13,6 +15,7 @@ pub struct Emulator {
     pub host: String,
     /// As whom it is asked: it tells accounts apart by it.
     access_key: String,
+    region: String,
 }
 
 impl Emulator {
@@ -25,6 +28,7 @@ impl Emulator {
         Some(Emulator {
             host: endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned(),
             access_key: "test".to_owned(),
+            region: "us-east-1".to_owned(),
         })
     }
 
@@ -40,7 +44,23 @@ impl Emulator {
         Emulator {
             host: self.host.clone(),
             access_key: rest.split('<').next().unwrap_or_default().to_owned(),
+            region: self.region.clone(),
         }
+    }
+
+    /// The same one, asked in another region.
+    pub fn in_region(&self, region: &str) -> Emulator {
+        Emulator {
+            region: region.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// A call of a JSON service that may be refused: status and answer.
+    pub fn try_json(&self, service: &str, target: &str, body: &Value) -> (u16, Value) {
+        let headers = format!("X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.1\r\n");
+        let (status, answer) = self.call("POST", "/", service, &headers, body.to_string().as_bytes());
+        (status, serde_json::from_slice(&answer).unwrap_or_default())
     }
 
     /// A call of a JSON service; `target` is what X-Amz-Target says.
@@ -49,10 +69,9 @@ impl Emulator {
     /// It is refused.
     #[track_caller]
     pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
-        let headers = format!("X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.1\r\n");
-        let (status, answer) = self.call("POST", "/", service, &headers, body.to_string().as_bytes());
-        assert_eq!(status, 200, "{target}: {}", String::from_utf8_lossy(&answer));
-        serde_json::from_slice(&answer).unwrap_or_default()
+        let (status, answer) = self.try_json(service, target, body);
+        assert_eq!(status, 200, "{target}: {answer}");
+        answer
     }
 
     /// A call of a query service, whose answer is XML. The parameters are written as they are.
@@ -86,10 +105,11 @@ impl Emulator {
         let mut stream = TcpStream::connect(&self.host).expect("the emulator listens");
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential={}/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: \
+             Credential={}/20260101/{}/{service}/aws4_request, SignedHeaders=host, Signature=0\r\nContent-Length: \
              {}\r\n{headers}\r\n",
             self.host,
             self.access_key,
+            self.region,
             body.len()
         );
         stream.write_all(head.as_bytes()).expect("the emulator listens");
@@ -107,5 +127,27 @@ impl Emulator {
             .and_then(|status| status.parse().ok())
             .expect("an answer has a status");
         (status, head, answer.split_off(end + 4))
+    }
+}
+
+impl World {
+    /// The real AWS provider, where it lies on this machine, works on the emulator from now on. `None` where there is none of
+    /// the two.
+    pub fn use_cloud(&mut self) -> Option<Emulator> {
+        let emulator = Emulator::here()?;
+        let providers = std::env::var("TF_CLI_CONFIG_FILE").ok()?;
+        let endpoint = format!("http://{}", emulator.host);
+        for (name, value) in [
+            ("TF_CLI_CONFIG_FILE", providers.as_str()),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("NO_PROXY", "127.0.0.1,localhost"),
+        ] {
+            self.set(name, value);
+        }
+        Some(emulator)
     }
 }

@@ -1,9 +1,9 @@
 //! The values that the root variables of a configuration were given, as far as anything tells: by files of assignments,
 //! which a release keeps and Git has; by the environment and the command line, of which a release keeps fingerprints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rollback_config::FileTree;
+use rollback_config::{Configuration, FileTree};
 use rollback_release::{Fingerprint, Salt, StackRecord, VariableOrigin};
 use serde_json::{Map, Value};
 
@@ -136,6 +136,48 @@ impl<'c> Values<'c> {
             Known::Given(fingerprint) => self.given_again(name, &fingerprint).map(Some),
             Known::Default => Ok(None),
         }
+    }
+
+    /// Variables that the environment or the command line gave, and that have another value now.
+    pub(crate) fn missing(&self, configuration: &Configuration) -> BTreeSet<String> {
+        let declared = configuration.root().map(|root| &root.variables);
+        let mut now = self.files.clone();
+        for path in &self.context.given.files {
+            if let Ok(bytes) = std::fs::read(path) {
+                let name = path.to_string_lossy();
+                now.extend(rollback_config::parse_variable_file(&name, &bytes).unwrap_or_default());
+            }
+        }
+        let given = |name: &String| {
+            let given = &self.context.given.variables;
+            given
+                .iter()
+                .rev()
+                .find(|(given, _)| given == name)
+                .map(|(_, value)| value.clone())
+        };
+        self.outside
+            .iter()
+            .filter(|(name, (_, then))| {
+                let Some(variable) = declared.and_then(|declared| declared.get(*name)) else {
+                    return false;
+                };
+                let default = || {
+                    variable
+                        .default
+                        .as_ref()
+                        .and_then(|default| default.literal.as_ref())
+                        .map(text)
+                };
+                let value = given(name)
+                    .or_else(|| now.get(*name).map(text))
+                    .or_else(|| self.settings(name))
+                    .or_else(|| std::env::var(format!("TF_VAR_{name}")).ok())
+                    .or_else(default);
+                value.and_then(|value| self.fingerprint(name, &value)).as_ref() != Some(then)
+            })
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     fn given_now(&self, name: &str) -> Option<String> {

@@ -69,16 +69,33 @@ pub fn find<F: FnOnce() -> BTreeSet<Object>>(
         .collect();
     let mut found = Vec::new();
     for (name, expression) in &resource.attributes {
-        if NOT_ATTRIBUTES.contains(&name.as_str())
-            || resource
+        // What is made anew gets what the configuration says, whatever changes are ignored afterwards.
+        let is_ignored = !real.creates()
+            && resource
                 .ignore_changes
                 .iter()
-                .any(|ignored| ignored == "all" || ignored.split(['.', '[']).next() == Some(name))
-            || contains_true(&real.change.after_unknown[name.as_str()])
-        {
+                .any(|ignored| ignored == "all" || ignored.split(['.', '[']).next() == Some(name));
+        if NOT_ATTRIBUTES.contains(&name.as_str()) || is_ignored {
             continue;
         }
+        let unknown = &real.change.after_unknown[name.as_str()];
         let brings = &real.change.after[name.as_str()];
+        let leaves = had
+            .get(name)
+            .map(|want| known_leaves(unwrap_dynamic(want, brings), brings, unknown));
+        if contains_true(unknown) && leaves.as_ref().is_none_or(Vec::is_empty) {
+            let sources = Sources::of(configuration, &module_path, resource, expression);
+            let missing = sources.missing(input);
+            if !missing.is_empty() {
+                found.push(Difference {
+                    explained: false,
+                    message: format!(
+                        "`{name}` cannot be compared with what the target had before it is made; it comes from {missing}"
+                    ),
+                });
+            }
+            continue;
+        }
         let Some(want) = had.get(name) else { continue };
         if same(unwrap_dynamic(want, brings), brings) || same_document(unwrap_dynamic(want, brings), brings) {
             continue;
@@ -107,6 +124,16 @@ pub fn find<F: FnOnce() -> BTreeSet<Object>>(
         };
         let sources = Sources::of(configuration, &module_path, resource, expression);
         let by_objects = sources.data || sources.objects.iter().any(|object| moving.contains(object));
+        let missing = sources.missing(input);
+        // Of what is partly unknown, the part that is known comes from an object only where the object has it.
+        let of_objects = |leaf: &&Value| {
+            input
+                .plan
+                .is_some_and(|plan| is_of_objects(plan, &sources.objects, leaf))
+        };
+        let by_objects = by_objects
+            && missing.is_empty()
+            && (!contains_true(unknown) || sources.data || leaves.iter().flatten().all(of_objects));
         let message = if by_objects {
             format!("`{name}` differs from what the target had, by way of other objects{values}")
         } else if sources.variables.is_empty() {
@@ -126,6 +153,114 @@ pub fn find<F: FnOnce() -> BTreeSet<Object>>(
             explained: by_objects || sources.variables.is_empty(),
             message,
         });
+    }
+    found.extend(in_provisioners(input, real, resource));
+    found
+}
+
+/// What a planned value, where it is known, brings that differs from what there was.
+fn known_leaves<'v>(want: &Value, brings: &'v Value, unknown: &Value) -> Vec<&'v Value> {
+    match (want, brings) {
+        _ if unknown == &Value::Bool(true) => Vec::new(),
+        (Value::Object(had), Value::Object(gets)) => gets
+            .iter()
+            .flat_map(|(key, value)| known_leaves(had.get(key).unwrap_or(&Value::Null), value, &unknown[key.as_str()]))
+            .collect(),
+        (Value::Array(had), Value::Array(gets)) => gets
+            .iter()
+            .enumerate()
+            .flat_map(|(index, value)| known_leaves(had.get(index).unwrap_or(&Value::Null), value, &unknown[index]))
+            .collect(),
+        _ if same(want, brings) => Vec::new(),
+        _ => vec![brings],
+    }
+}
+
+/// Whether one of these resources will have a value, or a part of it.
+fn is_of_objects(plan: &Plan, objects: &BTreeSet<Object>, leaf: &Value) -> bool {
+    fn has(value: &Value, leaf: &Value) -> bool {
+        match (value, leaf) {
+            (Value::String(value), Value::String(leaf)) if !value.is_empty() => leaf.contains(value.as_str()),
+            (Value::Array(items), _) => items.iter().any(|item| has(item, leaf)),
+            (Value::Object(members), _) => members.values().any(|member| has(member, leaf)),
+            (value, leaf) => value == leaf,
+        }
+    }
+    let of = |real: &&ResourceChange| {
+        real.address.parse::<Address>().is_ok_and(|address| {
+            let path = address.resource.module.config_path();
+            let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
+            objects.contains(&(path, address.resource.kind.clone(), address.resource.name.clone()))
+        })
+    };
+    plan.resource_changes
+        .iter()
+        .filter(of)
+        .any(|real| has(&real.change.after, leaf))
+}
+
+/// What runs when an object is made leaves no trace in a state that could be compared.
+fn in_provisioners(input: &Input<'_>, real: &ResourceChange, resource: &Resource) -> Option<Difference> {
+    if !real.creates() {
+        return None;
+    }
+    let names = |text: &str, name: &str| {
+        text.match_indices(&format!("var.{name}")).any(|(at, found)| {
+            let after = text[at + found.len()..].chars().next();
+            !after.is_some_and(|after| after.is_alphanumeric() || matches!(after, '_' | '-'))
+        })
+    };
+    let missing = Sources {
+        variables: (input.missing.iter())
+            .filter(|name| resource.provisioner_texts.iter().any(|text| names(text, name)))
+            .cloned()
+            .collect(),
+        ..Sources::default()
+    }
+    .missing(input);
+    (!missing.is_empty()).then(|| Difference {
+        explained: false,
+        message: format!("its provisioner runs with {missing}"),
+    })
+}
+
+/// Outputs that would not be what they were because a variable is not given as it was: other stacks may read them.
+pub fn in_outputs(input: &Input<'_>, plan: &Plan) -> Vec<(String, Difference)> {
+    let (Some(target), Some(configuration)) = (input.target, input.target_config) else {
+        return Vec::new();
+    };
+    let Some(root) = configuration.root().filter(|_| !input.missing.is_empty()) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (name, change) in &plan.output_changes {
+        let Some(value) = root.outputs.get(name).and_then(|output| output.value.as_ref()) else {
+            continue;
+        };
+        let had = target
+            .outputs()
+            .find(|output| output.name == *name)
+            .map(|output| output.value());
+        if had.is_some_and(|had| same(&had, &change.after)) {
+            continue;
+        }
+        let mut sources = Sources::default();
+        let mut way = Way {
+            configuration,
+            seen: BTreeSet::new(),
+        };
+        sources.follow(&mut way, &[], None, value);
+        let missing = sources.missing(input);
+        if !missing.is_empty() {
+            let message = format!("the output would not be what it was at the target; it comes from {missing}");
+            found.push((
+                format!("output.{name}"),
+                Difference {
+                    explained: false,
+                    message,
+                },
+            ));
+        }
     }
     found
 }
@@ -185,6 +320,14 @@ impl Sources {
         };
         sources.follow(&mut way, module, resource.repetition_expression.as_ref(), expression);
         sources
+    }
+
+    /// The variables among them that were given when the target was applied and are not given so now, in words.
+    fn missing(&self, input: &Input<'_>) -> String {
+        let names: Vec<String> = (self.variables.intersection(input.missing))
+            .map(|name| format!("variable `{name}`, which was given then and has another value now"))
+            .collect();
+        names.join(", ")
     }
 
     /// `repeats` is what `each` and `count` come from where the expression stands.

@@ -478,7 +478,18 @@ impl Drive<'_> {
     }
 
     /// Writes down how it ended, and gives the private folder back where nothing is owed to it any more.
-    pub(crate) fn end(mut self, result: Result<Outcome>) -> Result<Outcome> {
+    pub(crate) fn end(self, result: Result<Outcome>) -> Result<Outcome> {
+        let (id, has_effect) = (self.run.id.clone(), self.journal.has_effect());
+        // Whatever fails from here on, the store's own disk among it: what was done is done.
+        self.end_on_record(result).map_err(|error| match error.kind {
+            Kind::Failed if has_effect => error
+                .kind(Kind::Halfway)
+                .hint(format!("`infra-rollback resume {id}` goes on when the cause is gone")),
+            _ => error,
+        })
+    }
+
+    fn end_on_record(mut self, result: Result<Outcome>) -> Result<Outcome> {
         let status = match &result {
             Ok(_) => Status::Completed,
             // Whatever went wrong: something was done and is not finished.

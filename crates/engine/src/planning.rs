@@ -13,7 +13,7 @@ use crate::error::{EngineError, Result};
 use crate::guard::open_refusals;
 use crate::policy::{self, Ends, Gate, Moment, Phase, PolicyRecord};
 use crate::prepare::{Prepared, Request, prepare};
-use crate::reconcile::Refusal;
+use crate::reconcile::{Guard, Refusal};
 use crate::run::{Consent, Purpose, Run, Runs};
 use crate::steps::{self, PreparedStep, Runtime, StepEnvelope, Wanted};
 use crate::target::Target;
@@ -258,7 +258,17 @@ pub(crate) fn prepare_all(
         };
         let prepared = prepare(context, &request).map_err(|error| {
             if context.stacks.len() > 1 {
-                error.during(format!("stack {}", stack.name))
+                let error = error.during(format!("stack {}", stack.name));
+                match stack.depends_on.as_slice() {
+                    [] => error,
+                    others => error.hint(format!(
+                        "if it reads what {} has no more: bring that back first, `infra-rollback to {} --stack {}`, then \
+                         this one",
+                        others.join(", "),
+                        target.revision,
+                        others.join(" --stack ")
+                    )),
+                }
             } else {
                 error
             }
@@ -272,6 +282,7 @@ pub(crate) fn prepare_all(
             )),
         }
     }
+    refuse_forgotten(context, target, &mut all);
     if all.is_empty() && done.is_empty() && !context.stacks.is_empty() {
         return Err(
             EngineError::failed(format!("none of the stacks existed at {}", target.commit.short()))
@@ -279,4 +290,36 @@ pub(crate) fn prepare_all(
         );
     }
     Ok(all)
+}
+
+/// Stacks of the target's release that the settings have no more: who goes back to all of it must not miss them.
+fn refuse_forgotten(context: &Context, target: &Target, all: &mut [Prepared]) {
+    let settings = &context.settings.stacks;
+    // Who names stacks means those.
+    if settings.is_empty() || context.stacks.len() < settings.len() {
+        return;
+    }
+    let (Some(first), Some(release)) = (all.first_mut(), target.releases().first()) else {
+        return;
+    };
+    for record in &release.stacks {
+        // In the same folder it has only got another name.
+        let is_here = context
+            .stacks
+            .iter()
+            .any(|stack| stack.name == record.name || stack.dir == record.dir);
+        if is_here {
+            continue;
+        }
+        first.reconciled.refusals.push(Refusal {
+            guard: Guard::Surprise,
+            address: format!("stack.{}", record.name),
+            message: format!(
+                "the release has a stack {}, in {}, which infra-rollback.toml does not have any more: it would not be brought \
+                 back. Put its [[stack]] there again to bring it back too",
+                record.name,
+                if record.dir.is_empty() { "the top folder" } else { &record.dir }
+            ),
+        });
+    }
 }

@@ -263,6 +263,14 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         None => (None, None),
     };
     warnings.extend(carried.notes.iter().cloned());
+    let goal_values = Values::new(
+        context,
+        stack,
+        goal_tree.as_ref().map(|tree| tree as &dyn FileTree),
+        &goal.dir,
+        goal.record.as_ref().map(|(_, record)| record),
+    );
+    let missing = goal_values.missing(&goal.configuration);
     let mut reconciled = reconcile::reconcile(&reconcile::Input {
         inverse: &inverse,
         knowledge: &context.knowledge,
@@ -272,6 +280,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         deployed_config: Some(&deployed.configuration),
         redactor: &redactor,
         targets: request.targets,
+        missing: &missing,
     });
     reconciled.warnings.splice(0..0, warnings);
     reconciled.refusals.extend(moved_providers(
@@ -282,13 +291,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         },
         &Placed {
             configuration: &goal.configuration,
-            values: &Values::new(
-                context,
-                stack,
-                goal_tree.as_ref().map(|tree| tree as &dyn FileTree),
-                &goal.dir,
-                goal.record.as_ref().map(|(_, record)| record),
-            ),
+            values: &goal_values,
             tree: goal_tree.as_ref().map(|tree| tree as &dyn FileTree),
         },
         &current,

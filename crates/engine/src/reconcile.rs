@@ -98,6 +98,8 @@ pub struct Input<'a> {
     pub redactor: &'a Redactor,
     /// `-target` addresses; empty for all.
     pub targets: &'a [String],
+    /// Root variables that were given from outside when the target was applied, and have another value now.
+    pub missing: &'a BTreeSet<String>,
 }
 
 /// Holds the plans against each other. Without a real plan the inverse plan's own words are taken.
@@ -157,6 +159,9 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
         } else {
             refuse_differences(&differences, &real.address, reconciled);
         }
+    }
+    for (address, difference) in differences::in_outputs(input, plan) {
+        refuse_differences(std::slice::from_ref(&difference), &address, reconciled);
     }
     // What the joined state does by itself never shows in Terraform's plan.
     for ((address, _), change) in expected {

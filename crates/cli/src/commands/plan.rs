@@ -103,6 +103,7 @@ fn of_files(from: &Path, to: &Path, arguments: &PlanArguments, output: &Output) 
         deployed_config: current_config.as_ref(),
         redactor: &redactor,
         targets: &[],
+        missing: &Default::default(),
     });
     plan_view::print_one(output, &reconciled);
     Ok(something)
