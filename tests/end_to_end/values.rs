@@ -319,7 +319,6 @@ fn a_value_that_no_planned_attribute_shows_is_missed_and_named() {
                 let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
                 refused.exits(3).says("variable `v`");
             });
-            });
             world
                 .tool(&["to", &first.commit, "--auto-approve", "--var", "v=cli"])
                 .exits(0);
