@@ -319,6 +319,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_carried_has_names_of_its_own() {
+        let text = "variable \"r\" {\n  default = \"d\"\n}\nlocals {\n  l = \"${var.r}-x\"\n}\nprovider \"aws\" {\n  region = local.l\n}\n";
+        let tree = rollback_config::MemoryTree::default().with("main.tf", text);
+        let configuration = rollback_config::load(&tree, "", None).unwrap();
+        let root = configuration.root().unwrap();
+        let mut needs = Needs::default();
+        needs.follow(root, root.providers[0].attributes.values());
+        assert_eq!(
+            needs.renamed("a = \"${var.r}\" + local.l, var.rest, x.var.r, my_local.l, local.l2"),
+            "a = \"${var.infra_rollback_r}\" + local.infra_rollback_l, var.rest, x.var.r, my_local.l, local.l2"
+        );
+        let text = needs.text().unwrap();
+        assert!(
+            text.contains("infra_rollback_l = \"${var.infra_rollback_r}-x\""),
+            "{text}"
+        );
+        assert!(text.contains("variable \"infra_rollback_r\""), "{text}");
+    }
+
+    #[test]
     fn provider_addresses_are_taken_apart() {
         let address = parse("provider[\"registry.terraform.io/hashicorp/aws\"].west").unwrap();
         assert_eq!(
