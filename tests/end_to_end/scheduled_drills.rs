@@ -37,6 +37,13 @@ fn three(mut world: World) -> World {
     world
 }
 
+fn until_two_are_rehearsed(world: &World) {
+    let is_rehearsed = |release: &&Value| !release["drill"].is_null();
+    wait_until("the two newest to be rehearsed", || {
+        releases(world).iter().filter(is_rehearsed).count() == 2
+    });
+}
+
 fn told(world: &World) -> String {
     fs::read_to_string(world.out.join("told")).unwrap_or_default()
 }
@@ -48,13 +55,7 @@ fn one_of_two_instances_rehearses_the_newest_releases_again_and_again() {
         let token = world.token("prometheus", "viewer", &["--grant", "read-metrics"]);
         let before = world.state().bytes;
         let (one, two) = (Service::start(&world, &[]), Service::start(&world, &[]));
-        wait_until("the two newest to be rehearsed", || {
-            releases(&world)
-                .iter()
-                .filter(|release| !release["drill"].is_null())
-                .count()
-                == 2
-        });
+        until_two_are_rehearsed(&world);
         let found = releases(&world);
         assert!(found[2]["drill"].is_null(), "the last two are all that was asked for");
         for release in &found[..2] {
@@ -92,13 +93,7 @@ fn a_way_that_is_lost_is_told_once_and_another_instance_goes_on_where_one_is_kil
         let mut world = three(world);
         let viewer = world.token("ann", "viewer", &[]);
         let one = Service::start(&world, &[]);
-        wait_until("the two newest to be rehearsed", || {
-            releases(&world)
-                .iter()
-                .filter(|release| !release["drill"].is_null())
-                .count()
-                == 2
-        });
+        until_two_are_rehearsed(&world);
         // Somebody tidied up the store.
         let mut folders = vec![world.home.join("store")];
         while let Some(folder) = folders.pop() {

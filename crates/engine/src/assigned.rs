@@ -1,6 +1,7 @@
 //! The values that the root variables of a configuration were given, as far as anything tells: by files of assignments,
 //! which a release keeps and Git has; by the environment and the command line, of which a release keeps fingerprints.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollback_config::{Configuration, FileTree};
@@ -73,7 +74,8 @@ pub struct Values<'c> {
     files: Map<String, Value>,
     /// By the environment or the command line.
     outside: BTreeMap<String, (VariableOrigin, Fingerprint)>,
-    salt: Option<Salt>,
+    /// Read once it is needed: most releases were given nothing from outside.
+    salt: OnceCell<Option<Salt>>,
     /// Whether a release tells what was given from outside; else what is given now is the best that is known.
     has_record: bool,
 }
@@ -96,7 +98,7 @@ impl<'c> Values<'c> {
                 .map(|variable| (variable.name.clone(), (variable.origin, variable.fingerprint.clone())))
                 .collect(),
             has_record: record.is_some(),
-            salt: Salt::of_project(context.store.as_ref(), &context.project).ok(),
+            salt: OnceCell::new(),
         }
     }
 
@@ -107,7 +109,7 @@ impl<'c> Values<'c> {
             Some((_, fingerprint)) if by_file.is_none() => Known::Given(fingerprint.clone()),
             _ => {
                 let now = || self.given_now(name).filter(|_| !self.has_record);
-                let value = by_file.or_else(|| self.settings(name)).or_else(now);
+                let value = by_file.or_else(|| last(&self.stack.variables, name)).or_else(now);
                 value.map_or(Known::Default, Known::Value)
             }
         }
@@ -115,15 +117,17 @@ impl<'c> Values<'c> {
 
     /// The fingerprint that a value of a variable has in releases.
     pub(crate) fn fingerprint(&self, name: &str, value: &str) -> Option<Fingerprint> {
-        Some(self.salt.as_ref()?.fingerprint(name, &Value::from(value)))
+        let context = self.context;
+        let salt = self
+            .salt
+            .get_or_init(|| Salt::of_project(context.store.as_ref(), &context.project).ok());
+        Some(salt.as_ref()?.fingerprint(name, &Value::from(value)))
     }
 
     /// What is known of a value, comparable with any other end's.
     pub(crate) fn shown(&self, name: &str, fingerprint: &Fingerprint) -> String {
-        let default = self
-            .given_now(name)
-            .filter(|value| self.fingerprint(name, value).as_ref() == Some(fingerprint));
-        default.unwrap_or_else(|| format!("{fingerprint:?}"))
+        self.given_again(name, fingerprint)
+            .unwrap_or_else(|| format!("{fingerprint:?}"))
     }
 
     /// None where it had its default.
@@ -133,7 +137,16 @@ impl<'c> Values<'c> {
     pub(crate) fn value(&self, name: &str) -> Result<Option<String>> {
         match self.known(name) {
             Known::Value(value) => Ok(Some(value)),
-            Known::Given(fingerprint) => self.given_again(name, &fingerprint).map(Some),
+            Known::Given(fingerprint) => {
+                let value = self.given_again(name, &fingerprint).ok_or_else(|| {
+                    EngineError::failed(format!(
+                        "a provider configuration of what is deployed needs the variable {name} as it was given when that \
+                         was applied, from the environment or the command line"
+                    ))
+                    .hint(format!("give it again: --var {name}=VALUE"))
+                })?;
+                Ok(Some(value))
+            }
             Known::Default => Ok(None),
         }
     }
@@ -148,14 +161,6 @@ impl<'c> Values<'c> {
                 now.extend(rollback_config::parse_variable_file(&name, &bytes).unwrap_or_default());
             }
         }
-        let given = |name: &String| {
-            let given = &self.context.given.variables;
-            given
-                .iter()
-                .rev()
-                .find(|(given, _)| given == name)
-                .map(|(_, value)| value.clone())
-        };
         self.outside
             .iter()
             .filter(|(name, (_, then))| {
@@ -169,9 +174,9 @@ impl<'c> Values<'c> {
                         .and_then(|default| default.literal.as_ref())
                         .map(text)
                 };
-                let value = given(name)
+                let value = last(&self.context.given.variables, name)
                     .or_else(|| now.get(*name).map(text))
-                    .or_else(|| self.settings(name))
+                    .or_else(|| last(&self.stack.variables, name))
                     .or_else(|| std::env::var(format!("TF_VAR_{name}")).ok())
                     .or_else(default);
                 value.and_then(|value| self.fingerprint(name, &value)).as_ref() != Some(then)
@@ -181,32 +186,25 @@ impl<'c> Values<'c> {
     }
 
     fn given_now(&self, name: &str) -> Option<String> {
-        let mut given = self.context.given.variables.iter().rev();
-        let given = given.find(|(given, _)| given == name).map(|(_, value)| value.clone());
-        given.or_else(|| std::env::var(format!("TF_VAR_{name}")).ok())
+        last(&self.context.given.variables, name).or_else(|| std::env::var(format!("TF_VAR_{name}")).ok())
     }
 
-    fn settings(&self, name: &str) -> Option<String> {
-        let mut variables = self.stack.variables.iter().rev();
-        variables
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.clone())
-    }
-
-    fn given_again(&self, name: &str, fingerprint: &Fingerprint) -> Result<String> {
-        self.given_now(name)
-            .filter(|value| self.fingerprint(name, value).as_ref() == Some(fingerprint))
-            .ok_or_else(|| {
-                EngineError::failed(format!(
-                    "a provider configuration of what is deployed needs the variable {name} as it was given when that was \
-                     applied, from the environment or the command line"
-                ))
-                .hint(format!("give it again: --var {name}=VALUE"))
-            })
+    /// What is given now, where it is what was given then.
+    fn given_again(&self, name: &str, then: &Fingerprint) -> Option<String> {
+        let now = self.given_now(name);
+        now.filter(|value| self.fingerprint(name, value).as_ref() == Some(then))
     }
 }
 
+/// Of several values for one name the last counts.
+fn last(variables: &[(String, String)], name: &str) -> Option<String> {
+    let mut variables = variables.iter().rev();
+    variables
+        .find(|(given, _)| given == name)
+        .map(|(_, value)| value.clone())
+}
+
 /// Strings as they are, the rest in JSON, which HCL reads.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

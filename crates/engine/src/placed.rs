@@ -7,7 +7,7 @@ use rollback_config::{Configuration, Expr, FileTree, Module, ProviderConfig};
 use rollback_state::{Mode, State};
 use sha2::{Digest, Sha256};
 
-use crate::assigned::{Known, Values};
+use crate::assigned::{Known, Values, text};
 use crate::collect::in_dir;
 use crate::reconcile::{Guard, Refusal};
 
@@ -173,38 +173,40 @@ impl Placed<'_> {
         }
     }
 
-    /// The variable or local at the end of a chain of names, in the root module; else none.
-    fn next<'e>(&'e self, module: &'e Module, expression: &'e Expr) -> Option<Next<'e>> {
-        if let Some(literal) = &expression.literal {
-            return Some(Next::Value(text(literal)));
-        }
-        let written = expression.text.trim();
-        if let Some(name) = written.strip_prefix("var.").filter(|name| is_name(name)) {
-            if module.path.is_empty() {
-                match self.values.known(name) {
-                    Known::Value(value) => return Some(Next::Value(value)),
-                    Known::Given(fingerprint) => return Some(Next::Given(name.to_owned(), fingerprint)),
-                    Known::Default => {}
-                }
-                return module.variables.get(name)?.default.as_ref().map(Next::Expression);
-            }
-            return None;
-        }
-        let local = written.strip_prefix("local.").filter(|name| is_name(name))?;
-        module.locals.get(local).map(Next::Expression)
-    }
-
     fn resolve(&self, module: &Module, expression: &Expr, depth: usize) -> What {
         const DEEP: usize = 16;
+        let written = expression.text.trim();
         if depth > DEEP {
-            return What::Expression(expression.text.trim().to_owned());
+            return What::Expression(written.to_owned());
         }
-        match self.next(module, expression) {
-            Some(Next::Value(value)) => What::Value(value),
-            Some(Next::Given(name, fingerprint)) => What::Given(name, fingerprint),
-            Some(Next::Expression(next)) => self.resolve(module, next, depth + 1),
-            None => What::Expression(self.closure(module, expression, depth)),
+        if let Some(literal) = &expression.literal {
+            return What::Value(text(literal));
         }
+        let of = |kind: &str| written.strip_prefix(kind).filter(|name| is_name(name));
+        let variable = of("var.").filter(|_| module.path.is_empty());
+        let found = match (variable, of("local.")) {
+            (Some(name), _) => self.variable(module, name, depth),
+            (None, Some(name)) => self.local(module, name, depth),
+            (None, None) => None,
+        };
+        found.unwrap_or_else(|| What::Expression(self.closure(module, expression, depth)))
+    }
+
+    /// A variable of the root module.
+    fn variable(&self, module: &Module, name: &str, depth: usize) -> Option<What> {
+        match self.values.known(name) {
+            Known::Value(value) => Some(What::Value(value)),
+            Known::Given(fingerprint) => Some(What::Given(name.to_owned(), fingerprint)),
+            Known::Default => {
+                let default = module.variables.get(name)?.default.as_ref()?;
+                Some(self.resolve(module, default, depth + 1))
+            }
+        }
+    }
+
+    fn local(&self, module: &Module, name: &str, depth: usize) -> Option<What> {
+        let local = module.locals.get(name)?;
+        Some(self.resolve(module, local, depth + 1))
     }
 
     /// The text of an expression with what it depends on: two that are the same mean the same.
@@ -213,16 +215,8 @@ impl Placed<'_> {
         for reference in &expression.references {
             let mut parts = reference.split('.');
             let what = match (parts.next(), parts.next()) {
-                (Some("var"), Some(name)) if module.path.is_empty() => match self.values.known(name) {
-                    Known::Value(value) => Some(What::Value(value)),
-                    Known::Given(fingerprint) => Some(What::Given(name.to_owned(), fingerprint)),
-                    Known::Default => (module.variables.get(name))
-                        .and_then(|variable| variable.default.as_ref())
-                        .map(|default| self.resolve(module, default, depth + 1)),
-                },
-                (Some("local"), Some(name)) => {
-                    (module.locals.get(name)).map(|local| self.resolve(module, local, depth + 1))
-                }
+                (Some("var"), Some(name)) if module.path.is_empty() => self.variable(module, name, depth),
+                (Some("local"), Some(name)) => self.local(module, name, depth),
                 // What a module is called with is told by its call.
                 (Some("var"), Some(name)) => self.input(module, name, depth),
                 _ => None,
@@ -264,21 +258,11 @@ impl Placed<'_> {
     }
 }
 
-enum Next<'e> {
-    Value(String),
-    Given(String, rollback_release::Fingerprint),
-    Expression(&'e Expr),
-}
-
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text
             .chars()
             .all(|character| character.is_alphanumeric() || matches!(character, '_' | '-'))
-}
-
-fn text(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The source of the provider that a module calls so.

@@ -75,12 +75,7 @@ pub(crate) fn ask(
     };
     let outcome = work.folder.plan(&options, &mut |_| {})?;
     let plan: Plan = work.folder.show_plan(&outcome.plan_file)?;
-    let gone: BTreeSet<&str> = plan
-        .resource_drift
-        .iter()
-        .filter(|drift| drift.deletes())
-        .map(|drift| drift.address.as_str())
-        .collect();
+    let gone = plan.deleted_outside();
     Ok(candidates
         .keys()
         .filter(|address| !gone.contains(address.as_str()))

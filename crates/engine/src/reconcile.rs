@@ -218,12 +218,7 @@ fn another_object(drift: &ResourceChange) -> Option<Refusal> {
 /// the wrong place.
 fn vanished_providers(plan: &Plan) -> BTreeSet<&str> {
     let mut objects: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    let gone: BTreeSet<&str> = plan
-        .resource_drift
-        .iter()
-        .filter(|drift| drift.deletes())
-        .map(|drift| drift.address.as_str())
-        .collect();
+    let gone = plan.deleted_outside();
     for change in plan.resource_changes.iter().filter(|change| change.is_managed()) {
         let counts = objects.entry(change.provider_name.as_str()).or_default();
         if gone.contains(change.address.as_str()) {

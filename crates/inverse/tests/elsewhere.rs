@@ -2,24 +2,13 @@
 
 mod common;
 
-use common::{KNOWLEDGE, object, state};
-use rollback_inverse::{Change, Elsewhere, Fate, Input, compute_beside, is_unique_id};
+use common::{object, plan_beside, state};
+use rollback_inverse::{Change, Elsewhere, Fate, is_unique_id};
 use rollback_state::State;
 use serde_json::{Value, json};
 
 fn only(current: &State, target: &State, elsewhere: &Elsewhere) -> Change {
-    let plan = compute_beside(
-        &Input {
-            current,
-            target: Some(target),
-            current_config: None,
-            target_config: None,
-            history: &[],
-            knowledge: &KNOWLEDGE,
-            secrets: &[],
-        },
-        elsewhere,
-    );
+    let plan = plan_beside(current, target, elsewhere);
     assert_eq!(plan.changes.len(), 1, "{:?}", plan.changes);
     plan.changes[0].clone()
 }

@@ -2,6 +2,7 @@
 //!
 //! Sensitive values stand in it in clear text (`variables`, `before`, `after`), so that nothing here prints them: `Debug` elides.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -114,6 +115,14 @@ pub struct ChangeBody {
     pub replace_paths: Vec<Vec<Value>>,
     #[serde(default)]
     pub importing: Option<Importing>,
+}
+
+impl Plan {
+    /// Addresses of the objects that the refresh did not find any more.
+    pub fn deleted_outside(&self) -> BTreeSet<&str> {
+        let drift = self.resource_drift.iter().filter(|drift| drift.deletes());
+        drift.map(|drift| drift.address.as_str()).collect()
+    }
 }
 
 impl ChangeBody {

@@ -34,13 +34,8 @@ pub fn tell(output: &Output, drill: &Drill) -> u8 {
             .iter()
             .for_each(|hint| output.line(&format!("    → {hint}")));
     }
-    let tone = match drill.reach {
-        Reach::Reachable => Tone::Good,
-        Reach::AtAPrice => Tone::Warning,
-        Reach::NotReachable => Tone::Danger,
-    };
     output.toned(
-        tone,
+        tone(drill.reach),
         &format!(
             "{} ({:.10}) is {}; rehearsed in {:.1} s.",
             drill.revision,
@@ -51,4 +46,13 @@ pub fn tell(output: &Output, drill: &Drill) -> u8 {
     );
     output.document(&json!(drill));
     if drill.reach == Reach::NotReachable { 3 } else { 0 }
+}
+
+/// How good a way back is.
+pub fn tone(reach: Reach) -> Tone {
+    match reach {
+        Reach::Reachable => Tone::Good,
+        Reach::AtAPrice => Tone::Warning,
+        Reach::NotReachable => Tone::Danger,
+    }
 }

@@ -143,11 +143,7 @@ pub fn print_one(output: &Output, release: &Value) {
         output.toned(tone, &format!("  mark     {} by {}{reason}", words(&mark), mark.by));
     }
     if let Some(reach) = reach_of(release) {
-        let tone = match reach {
-            Reach::Reachable => Tone::Good,
-            Reach::AtAPrice => Tone::Warning,
-            Reach::NotReachable => Tone::Danger,
-        };
+        let tone = super::drill::tone(reach);
         output.toned(
             tone,
             &format!(

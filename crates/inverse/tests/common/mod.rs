@@ -6,7 +6,9 @@ pub mod states;
 use std::sync::LazyLock;
 
 use rollback_config::{Configuration, MemoryTree, load};
-use rollback_inverse::{Change, Direction, Fate, Input, InversePlan, Joined, Knowledge, Step, compute, join};
+use rollback_inverse::{
+    Change, Direction, Elsewhere, Fate, Input, InversePlan, Joined, Knowledge, Step, compute, compute_beside, join,
+};
 use rollback_state::{Address, InstanceId, Mode, State};
 use serde_json::{Value, json};
 
@@ -110,7 +112,12 @@ pub fn configs(files: &[(&str, &str)]) -> Configuration {
 }
 
 pub fn plan_states(current: &State, target: &State) -> InversePlan {
-    compute(&Input {
+    plan_beside(current, target, &Elsewhere::default())
+}
+
+/// With what is known beyond the two states.
+pub fn plan_beside(current: &State, target: &State, elsewhere: &Elsewhere) -> InversePlan {
+    let input = Input {
         current,
         target: Some(target),
         current_config: None,
@@ -118,7 +125,8 @@ pub fn plan_states(current: &State, target: &State) -> InversePlan {
         history: &[],
         knowledge: &KNOWLEDGE,
         secrets: &[],
-    })
+    };
+    compute_beside(&input, elsewhere)
 }
 
 /// With configurations from the current one back to the target's.
