@@ -48,6 +48,9 @@ pub enum RepositoryError {
     Incomplete { missing: String },
     #[error("cannot write {path}: {message}")]
     Write { path: String, message: String },
+    /// What a checkout makes of the blobs could not be made.
+    #[error("the files cannot be converted as a checkout does ({what}): {message}")]
+    Conversion { what: String, message: String },
     #[error(transparent)]
     Tree(#[from] rollback_config::TreeError),
     #[error("git: {}", .0.message())]
@@ -91,6 +94,11 @@ impl RepositoryError {
             }
             RepositoryError::BadReference { .. } => "rename it, or leave it out".into(),
             RepositoryError::Write { .. } => "check free space and rights; the folder should be empty".into(),
+            RepositoryError::Conversion { .. } => {
+                "see whether `git checkout` of that commit works: its .gitattributes name a filter (git-lfs, git-crypt) that has \
+                 to be installed and unlocked here"
+                    .into()
+            }
             RepositoryError::Tree(error) => return error.hint(),
             RepositoryError::Git(error) if error.message().contains("unsupported extension") => {
                 "partial clones (--filter) and some other extensions are not supported: use a plain clone".into()

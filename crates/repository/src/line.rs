@@ -76,7 +76,8 @@ impl Repository {
             objects.push(match tree.find(path)? {
                 Some(Found::Directory(oid)) => Some(oid),
                 Some(Found::File { blob, .. }) => Some(blob),
-                Some(Found::Submodule) | None => None,
+                Some(Found::Submodule(commit)) => Some(commit),
+                None => None,
             });
         }
         Ok(objects)

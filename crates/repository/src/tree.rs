@@ -21,8 +21,12 @@ pub struct GitTree<'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Directory(git2::Oid),
-    File { blob: git2::Oid, executable: bool },
-    Submodule,
+    File {
+        blob: git2::Oid,
+        executable: bool,
+    },
+    /// The commit that the tree names.
+    Submodule(git2::Oid),
 }
 
 impl GitTree<'_> {
@@ -90,7 +94,7 @@ impl GitTree<'_> {
                         executable,
                     }));
                 }
-                Some(git2::ObjectType::Commit) if last => return Ok(Some(Found::Submodule)),
+                Some(git2::ObjectType::Commit) if last => return Ok(Some(Found::Submodule(entry.id()))),
                 _ => return Ok(None),
             }
         }
@@ -129,6 +133,9 @@ fn unreadable(path: &str, error: &git2::Error) -> TreeError {
 impl FileTree for GitTree<'_> {
     fn list(&self, directory: &str) -> Result<Vec<Entry>, TreeError> {
         let Some(Found::Directory(oid)) = self.find(directory)? else {
+            if let Some(listed) = self.in_submodule(directory, |tree, rest| tree.list(rest)) {
+                return listed;
+            }
             return Err(TreeError::NotFound {
                 path: directory.to_owned(),
             });
@@ -138,21 +145,19 @@ impl FileTree for GitTree<'_> {
         for entry in tree.iter() {
             // A name that is not UTF-8 cannot be a configuration file's.
             let Ok(name) = entry.name() else { continue };
+            let path = || match directory {
+                "" => name.to_owned(),
+                directory => format!("{directory}/{name}"),
+            };
             let kind = match entry.kind() {
                 Some(git2::ObjectType::Tree) => EntryKind::Directory,
+                Some(git2::ObjectType::Commit) if self.submodule(&path()).is_some() => EntryKind::Directory,
                 Some(git2::ObjectType::Blob) if entry.filemode() != MODE_LINK => EntryKind::File,
-                Some(git2::ObjectType::Blob) => {
-                    let path = if directory.is_empty() {
-                        name.to_owned()
-                    } else {
-                        format!("{directory}/{name}")
-                    };
-                    match self.find(&path) {
-                        Ok(Some(Found::File { .. })) => EntryKind::File,
-                        Ok(Some(Found::Directory(_))) => EntryKind::Directory,
-                        _ => EntryKind::Other,
-                    }
-                }
+                Some(git2::ObjectType::Blob) => match self.find(&path()) {
+                    Ok(Some(Found::File { .. })) => EntryKind::File,
+                    Ok(Some(Found::Directory(_))) => EntryKind::Directory,
+                    _ => EntryKind::Other,
+                },
                 _ => EntryKind::Other,
             };
             entries.push(Entry {
@@ -167,7 +172,10 @@ impl FileTree for GitTree<'_> {
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
         match self.find(path)? {
             Some(Found::File { blob, .. }) => self.blob(blob, path).map(Some),
-            _ => Ok(None),
+            Some(_) => Ok(None),
+            None => self
+                .in_submodule(path, |tree, rest| tree.read(rest))
+                .unwrap_or(Ok(None)),
         }
     }
 }

@@ -16,6 +16,8 @@ const DEEPEST: usize = 200;
 pub struct Materialised {
     /// Paths in the tree, in the tree's order.
     pub files: Vec<String>,
+    /// Submodules whose files are among them.
+    pub submodules: Vec<String>,
     pub skipped: Vec<Skipped>,
 }
 
@@ -31,9 +33,8 @@ pub struct Skipped {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SkipReason {
     /// A link that does not lead to a file of the tree; its target.
-    Link {
-        target: String,
-    },
+    Link { target: String },
+    /// It is not checked out here, or does not have the commit.
     Submodule,
     /// A name that no checkout may have: `.git`, `..`, a path, a backslash.
     Name,
@@ -48,7 +49,7 @@ impl Repository {
     /// files of mode 0600, or 0700 where they are executable; folders get 0700.
     ///
     /// A link is written as a copy of the file that it leads to, if that lies in the tree. Hooks, filters and
-    /// attributes of Git play no part: the bytes are those of the blobs. A file that is there already is never
+    /// attributes of Git play no part: the bytes are those of the blobs (see [`Repository::convert`]). A file that is there already is never
     /// overwritten, and no link that is there already is followed.
     ///
     /// # Errors
@@ -132,11 +133,32 @@ impl Writer<'_> {
                 Some(git2::ObjectType::Blob) => {
                     self.file(entry.id(), entry.filemode() == MODE_EXECUTABLE, below)?;
                 }
-                _ if (self.filter)(&below) => self.skip(below, SkipReason::Submodule),
+                _ if (self.filter)(&below) => self.submodule(below)?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    fn submodule(&mut self, path: String) -> Result<(), RepositoryError> {
+        let Some(submodule) = self.tree.submodule(&path) else {
+            self.skip(path, SkipReason::Submodule);
+            return Ok(());
+        };
+        let tree = submodule.tree();
+        let mut inner = Writer {
+            tree: &tree,
+            into: self.into,
+            filter: self.filter,
+            id: self.id,
+            entries: self.entries,
+            bytes: self.bytes,
+            done: std::mem::take(&mut self.done),
+        };
+        let written = inner.folder(tree.root, &mut Vec::new(), &path);
+        (self.entries, self.bytes, self.done) = (inner.entries, inner.bytes, inner.done);
+        self.done.submodules.push(path);
+        written
     }
 
     fn file(&mut self, blob: git2::Oid, executable: bool, path: String) -> Result<(), RepositoryError> {
@@ -234,7 +256,8 @@ fn is_safe(name: &str) -> bool {
     !matches!(folded.trim_end_matches([' ', '.']), ".git" | "git~1" | "" | ".")
 }
 
-fn is_lfs_pointer(bytes: &[u8]) -> bool {
+/// Whether a file's content is elsewhere (Git LFS specification, "The Pointer").
+pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.len() < 1024 && bytes.starts_with(b"version https://git-lfs.github.com/spec/")
 }
 
