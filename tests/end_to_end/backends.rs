@@ -250,3 +250,64 @@ fn a_module_source_that_moved_on() {
         );
     });
 }
+
+/// `TF_DATA_DIR` holds workspace, modules and providers in the place of `.terraform`.
+#[test]
+fn a_data_folder_of_another_name() {
+    scenario(|mut world| {
+        world.set("TF_DATA_DIR", "data/.terraform");
+        module_repository(&world, &data("x", "one"));
+        world.write(&[("main.tf", CALL)]);
+        world.init();
+        world.apply(&[]);
+        let default = world.state();
+        world.terraform(&["workspace", "new", "staging"]).exits(0);
+        assert!(!world.repo.join(".terraform").exists());
+        world.state_file = Some(world.repo.join("terraform.tfstate.d/staging/terraform.tfstate"));
+        let first = world.release_of(CALL);
+        world.release_of(&(data("x", "two") + &moved("module.m.terraform_data.x", "terraform_data.x")));
+        std::fs::remove_dir_all(world.out.join("module")).unwrap();
+        let _ = std::fs::remove_dir_all(world.repo.join("data/.terraform/modules"));
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), first.objects);
+        let untouched = std::fs::read(world.repo.join("terraform.tfstate")).unwrap();
+        assert_eq!(untouched, default.bytes, "the default workspace is another state");
+        assert!(!world.repo.join(".terraform").exists());
+    });
+}
+
+/// One commit, deployed in two workspaces: each goes back to what it had itself.
+#[test]
+fn a_commit_that_is_deployed_in_two_workspaces() {
+    scenario(|mut world| {
+        let main = world.repo.join("terraform.tfstate");
+        let dev = world.repo.join("terraform.tfstate.d/dev/terraform.tfstate");
+        let mut deploy = |text: &str| {
+            world.write(&[("main.tf", text)]);
+            world.init();
+            let commit = world.commit("both");
+            let mut objects = Vec::new();
+            for (workspace, state) in [("dev", &dev), ("default", &main)] {
+                world
+                    .terraform(&["workspace", "select", "-or-create", workspace])
+                    .exits(0);
+                world.state_file = Some(state.clone());
+                world.apply(&[]);
+                world.snapshot();
+                objects.push(world.objects());
+            }
+            (commit, objects)
+        };
+        let (first, then) = deploy(&data("a", "one"));
+        let (_, now) = deploy(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        world.terraform(&["workspace", "select", "dev"]).exits(0);
+        world.state_file = Some(dev);
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), then[0]);
+        world.state_file = Some(main);
+        assert_eq!(world.objects(), now[1], "the other one is left alone");
+        world.terraform(&["workspace", "select", "default"]).exits(0);
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), then[1]);
+    });
+}

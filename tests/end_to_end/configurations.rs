@@ -113,12 +113,14 @@ pub fn stacks_that_read(mut world: World, path: &str) -> (World, String, Objects
 /// Both are rolled back together.
 fn outputs_of_another_stack(world: World, path: &str) -> (World, String) {
     let (world, first, before) = stacks_that_read(world, path);
-    // The stack goes back before the one that it reads, and once more when that one is back.
-    world
-        .tool(&["to", &first, "--auto-approve"])
-        .exits(0)
-        .says("Now that those which it reads are back")
-        .never_says("NOT at rest");
+    // The stack goes back before the one that it reads. By a relative path it finds what that one will have again; by an
+    // absolute one it reads what is there, and goes back once more when the other one is back.
+    let back = world.tool(&["to", &first, "--auto-approve"]);
+    back.exits(0).never_says("NOT at rest");
+    match path.starts_with('/') {
+        true => back.says("Now that those which it reads are back"),
+        false => back.never_says("Now that those which it reads are back"),
+    };
     assert_eq!(world.objects(), before);
     let input = world.state().attributes("terraform_data.a")["input"]["value"].clone();
     assert_eq!(input, "one");
@@ -309,20 +311,52 @@ fn history_was_written_anew() {
     scenario(|world| {
         world.release_of(&data("z", "zero"));
         let first = world.release_of(&(data("z", "zero") + &data("a", "one")));
-        world.release_of(&(data("z", "zero") + &data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        let second =
+            world.release_of(&(data("z", "zero") + &data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
         world.git(&["reset", "--quiet", "--soft", "HEAD~2"]);
         let squashed = world.commit("both, squashed");
         // The old commits are nobody's ancestors any more, and still there.
         world.back_to(&first);
         assert_ne!(squashed, first.commit);
-        // And then they are gone for good.
+        // And then they are gone for good: the releases have what they need of them.
         forget_history(&world);
-        world.unchanged(|world| {
+        for release in [&second, &first] {
             world
-                .tool(&["to", &first.commit, "--auto-approve"])
-                .exits(1)
-                .says("fetch");
+                .tool(&["to", &release.commit[..12], "--auto-approve"])
+                .exits(0)
+                .says("cannot be followed");
+            assert_eq!(world.objects(), release.objects);
+        }
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), second.objects);
+        world.tool(&["drill", &first.commit]).exits(0);
+    });
+}
+
+/// Whether what came since was made or taken in only the commits on the way could tell.
+#[test]
+fn what_would_be_destroyed_on_an_unknown_way_needs_a_yes() {
+    scenario(|world| {
+        world.release_of(&data("z", "zero"));
+        let first = world.release_of(&data("a", "one"));
+        let block = "import {\n  to = terraform_data.found\n  id = \"an-id-of-its-own\"\n}\n".to_owned();
+        world.release_of(&(data("a", "one") + &data("found", "f") + &block));
+        world.release_of(&(data("a", "one") + &data("found", "f")));
+        world.git(&["reset", "--quiet", "--soft", "HEAD~3"]);
+        world.commit("all, squashed");
+        forget_history(&world);
+        let to = ["to", &first.commit, "--auto-approve"];
+        world.unchanged(|world| {
+            let refused = world.tool(&to);
+            refused
+                .exits(3)
+                .says("--accept-change 'history'")
+                .says("git fetch --unshallow");
         });
+        world
+            .tool(&[to.as_slice(), &["--accept-change", "history"]].concat())
+            .exits(0);
+        assert_eq!(world.objects(), first.objects);
     });
 }
 

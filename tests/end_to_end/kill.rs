@@ -57,6 +57,64 @@ fn the_tool_alone_is_killed_and_terraform_goes_on() {
     });
 }
 
+/// Who would rather have it as it was does not have to finish it first.
+#[test]
+fn a_killed_run_is_undone() {
+    scenario(|world| {
+        let (first, second) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        kill(tool.pid());
+        tool.wait().died(9);
+        world.put_out("go");
+        let ran = world.tool(&["undo", "--auto-approve"]);
+        ran.exits(0);
+        world.is_at_but(&second, &[]);
+        let runs = world.runs();
+        let statuses: Vec<&str> = runs.iter().filter_map(|run| run["status"].as_str()).collect();
+        assert_eq!(statuses, ["completed", "aborted"]);
+    });
+}
+
+/// While it lives nobody else may.
+#[test]
+fn a_run_that_goes_on_is_not_undone() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        world.tool(&["undo", "--auto-approve"]).exits(5).says("locked");
+        world.put_out("go");
+        tool.wait().exits(0);
+    });
+}
+
+#[test]
+fn some_objects_alone_are_undone() {
+    scenario(|world| {
+        let first = world.release_of(&(data("a", "one") + &data("b", "one")));
+        let second = world.release_of(&(data("a", "two") + &data("b", "two")));
+        let to = ["to", &first.commit, "--target", "terraform_data.a", "--auto-approve"];
+        world.tool(&to).exits(0);
+        world.undo_to(&second, &[]);
+    });
+    // What was not touched may change meanwhile, and what depends on what would be another one's business.
+    scenario(|world| {
+        let text = |name: &str, value: &str| {
+            format!(
+                "resource \"terraform_data\" \"base\" {{\n  input = \"{value}\"\n}}\nresource \"terraform_data\" \"{name}\" {{\n  \
+                 count = 2\n  input = terraform_data.base.output\n}}\n"
+            )
+        };
+        let first = world.release_of(&text("m", "1"));
+        let second = world.release_of(&(text("n", "2") + &moved("terraform_data.m", "terraform_data.n")));
+        world
+            .tool(&["to", &first.commit, "--target", "terraform_data.m[0]", "--auto-approve"])
+            .exits(0);
+        world.undo_to(&second, &[]);
+    });
+}
+
 #[test]
 fn the_tool_alone_is_killed_and_terraform_ends_before_resume() {
     scenario(|world| {

@@ -1,6 +1,6 @@
 //! Several stacks in one repository.
 
-use rollback_tests::{Objects, StateFile, World, data, moved, scenario};
+use rollback_tests::{Objects, StateBucket, StateFile, StateLocks, World, data, moved, scenario};
 
 const SETTINGS: &str = r#"
 [[stack]]
@@ -301,5 +301,152 @@ fn a_stack_that_the_settings_have_no_more_is_not_passed_over() {
             .tool(&["to", &first, "--auto-approve", "--accept-change", "stack.edge"])
             .exits(0);
         world.tool(&["--stack", "app", "to", &first, "--auto-approve"]).exits(0);
+    });
+}
+
+/// Two stacks, one of which reads an output of the other.
+fn reading_and_read(name: &str, output: &str, value: &str, remote_state: &str) -> String {
+    match name {
+        "network" => data("network", value) + &format!("output \"{output}\" {{\n  value = \"{value}\"\n}}\n"),
+        "app" => format!(
+            "{remote_state}resource \"terraform_data\" \"app\" {{\n  input = \
+             data.terraform_remote_state.network.outputs.{output}\n}}\n"
+        ),
+        _ => data(name, "one"),
+    }
+}
+
+/// Stacks go back before those that they read: what the target reads is not there yet when it is planned.
+#[test]
+fn an_output_that_was_renamed_since_is_read_as_it_will_be_again() {
+    scenario(|mut world| {
+        let text = |output: &'static str, value: &'static str| {
+            move |name: &str| reading_and_read(name, output, value, REMOTE_STATE)
+        };
+        let (first, before) = deploy(&mut world, text("subnet", "10.0.1.0"));
+        let (_, after) = deploy(&mut world, text("subnet_id", "10.0.2.0"));
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), before[index], "{dir}");
+        }
+        let app = StateFile::parse(std::fs::read(world.repo.join("deploy/app/terraform.tfstate")).unwrap());
+        assert_eq!(app.attributes("terraform_data.app")["input"]["value"], "10.0.1.0");
+        world.git(&["checkout", "--quiet", &first]);
+        for (_, dir) in STACKS {
+            world.stack = (*dir).to_owned();
+            world.terraform(&["plan", "-detailed-exitcode"]).exits(0);
+        }
+        world.git(&["checkout", "--quiet", "-"]);
+        world.is_tidy();
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), after[index], "{dir}");
+        }
+        // Alone it reads what will stay as it is.
+        world
+            .tool(&["to", &first, "--stack", "app", "--auto-approve"])
+            .exits(1)
+            .says("bring that back first");
+    });
+}
+
+/// The same with states in S3: the copy with the lost output is read in the place of the bucket's.
+#[test]
+fn a_renamed_output_of_a_state_in_s3_is_read_as_it_will_be_again() {
+    scenario(|mut world| {
+        let Some(bucket) = StateBucket::make() else { return };
+        bucket.hold_state_of(&mut world);
+        world.bucket = None;
+        let block = bucket.backend(StateLocks::File);
+        let of = |name: &str| block.replace("stacks/app.tfstate", &format!("{name}.tfstate"));
+        let settings = of("network");
+        let settings: Vec<&str> = settings
+            .lines()
+            .skip(2)
+            .filter(|line| line.contains(" = ") && !line.contains("use_lockfile"))
+            .collect();
+        let remote_state = format!(
+            "data \"terraform_remote_state\" \"network\" {{\n  backend = \"s3\"\n  config = {{\n{}\n  }}\n}}\n",
+            settings.join("\n")
+        );
+        let mut deploy = |output: &str, value: &str| {
+            let files = ["network", "app"].map(|name| {
+                let text = of(name) + &reading_and_read(name, output, value, &remote_state);
+                (format!("{name}/main.tf"), text)
+            });
+            let settings = "[[stack]]\nname = \"network\"\ndir = \"network\"\n\n[[stack]]\nname = \"app\"\ndir = \
+                            \"app\"\ndepends_on = [\"network\"]\n";
+            world.write(&[
+                ("infra-rollback.toml", settings),
+                (&files[0].0, &files[0].1),
+                (&files[1].0, &files[1].1),
+            ]);
+            let commit = world.commit("both");
+            for name in ["network", "app"] {
+                world.stack = name.to_owned();
+                world.init();
+                world.apply(&[]);
+            }
+            world.snapshot();
+            commit
+        };
+        let app = || StateFile::parse(bucket.get("app.tfstate").expect("it is there"));
+        let first = deploy("subnet", "10.0.1.0");
+        let before = app().objects();
+        deploy("subnet_id", "10.0.2.0");
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        assert_eq!(app().objects(), before);
+        assert_eq!(app().attributes("terraform_data.app")["input"]["value"], "10.0.1.0");
+        world
+            .tool(&["plan", &first, "--detailed-exitcode"])
+            .exits(0)
+            .never_says("will be");
+        world.is_tidy();
+    });
+}
+
+const REMOTE_STATE: &str = "data \"terraform_remote_state\" \"network\" {\n  backend = \"local\"\n  config = {\n    path = \
+                            \"../../network/terraform.tfstate\"\n  }\n}\n";
+
+/// A deploy that broke off between two stacks: the one that was not reached has what it has to have, as soon as the other
+/// one is back.
+#[test]
+fn a_deploy_that_stopped_between_two_stacks() {
+    scenario(|mut world| {
+        let text = |value: &'static str| move |name: &str| reading_and_read(name, "subnet", value, REMOTE_STATE);
+        let (first, before) = deploy(&mut world, text("10.0.1.0"));
+        world.put("network/main.tf", &text("10.0.2.0")("network"));
+        world.commit("only the network was applied");
+        world.stack = "network".to_owned();
+        world.apply(&[]);
+        world.tool(&["to", &first, "--auto-approve"]).exits(0);
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), before[index], "{dir}");
+        }
+        let app = StateFile::parse(std::fs::read(world.repo.join("deploy/app/terraform.tfstate")).unwrap());
+        assert_eq!(app.attributes("terraform_data.app")["input"]["value"], "10.0.1.0");
+        assert_eq!(order(&world, &world.last_run()).len(), 3, "none twice");
+    });
+}
+
+/// One stack first, then all: what the first run left of it was never deployed together with the others.
+#[test]
+fn one_stack_alone_and_then_all() {
+    scenario(|mut world| {
+        let text = |value: &'static str| move |name: &str| reading_and_read(name, "subnet", value, REMOTE_STATE);
+        let (first, before) = deploy(&mut world, text("10.0.1.0"));
+        deploy(&mut world, text("10.0.2.0"));
+        world.tool(&["to", &first, "--stack", "app", "--auto-approve"]).exits(0);
+        let app = |world: &World| {
+            let state = StateFile::parse(std::fs::read(world.repo.join("deploy/app/terraform.tfstate")).unwrap());
+            state.attributes("terraform_data.app")["input"]["value"].clone()
+        };
+        assert_eq!(app(&world), "10.0.2.0", "it reads what is there");
+        let all = world.tool(&["to", &first, "--auto-approve"]);
+        all.exits(0).never_says("NOT at rest");
+        assert_eq!(app(&world), "10.0.1.0");
+        for (index, (_, dir)) in STACKS.iter().enumerate() {
+            assert_eq!(objects(&world, dir), before[index], "{dir}");
+        }
     });
 }

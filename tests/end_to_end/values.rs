@@ -344,3 +344,57 @@ fn a_given_value_wins_over_a_file_of_assignments() {
         );
     });
 }
+
+/// An argument that only the newer release has goes back to nothing, and an undo brings it again.
+#[test]
+fn an_argument_that_was_not_there_then() {
+    scenario(|world| {
+        let first = world.release_of("resource \"terraform_data\" \"a\" {\n}\n");
+        let second = world.release_of(&data("a", "one"));
+        world.back_to(&first);
+        world.undo_to(&second, &[]);
+    });
+}
+
+/// `file()` reads what a checkout has, which is not what the blob has.
+#[test]
+fn files_that_a_checkout_converts() {
+    scenario(|world| {
+        world.git(&["config", "filter.rot.smudge", "tr a-z n-za-m"]);
+        world.git(&["config", "filter.rot.clean", "tr a-z n-za-m"]);
+        let text = "resource \"terraform_data\" \"a\" {\n  input = file(\"secret\")\n}\n";
+        let files = |content| {
+            [
+                ("main.tf", text),
+                (".gitattributes", "secret filter=rot\n"),
+                ("secret", content),
+            ]
+        };
+        let first = world.release(&files("hello"));
+        world.release(&files("other"));
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.state().attributes("terraform_data.a")["input"]["value"], "hello");
+        world.git(&["config", "--unset", "filter.rot.smudge"]);
+        world.git(&["config", "filter.rot.process", "false"]);
+        world.git(&["config", "filter.rot.required", "true"]);
+        world.tool(&["plan", "HEAD"]).exits(1).says("git checkout");
+    });
+}
+
+/// `abspath()` and `path.cwd` are of the folder in which terraform runs: for us that is one of our own.
+#[test]
+fn a_value_that_names_the_folder_terraform_runs_in() {
+    scenario(|world| {
+        let text = |name: &str| {
+            format!("resource \"terraform_data\" \"{name}\" {{\n  input = [abspath(path.module), \"{name}\"]\n}}\n")
+        };
+        let first = world.release_of(&text("a"));
+        world.release_of(&(text("b") + &moved("terraform_data.a", "terraform_data.b")));
+        world.unchanged(|world| {
+            world
+                .tool(&["to", &first.commit, "--auto-approve"])
+                .exits(3)
+                .says("the private folder in which terraform runs");
+        });
+    });
+}

@@ -158,6 +158,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         repository: located.repository,
         root: located.root,
         settings: located.settings,
+        settings_dir: located.settings_dir,
         project: located.project,
         store,
         home,

@@ -191,6 +191,12 @@ impl<'c> Tracer<'c> {
 
     /// As [`trace_forward`], with the way.
     pub fn forward(&self, address: &Address) -> Option<Trace> {
+        let trace = self.carried(address);
+        (self.new.declaration(&trace.address) != Declaration::Absent).then_some(trace)
+    }
+
+    /// Where the blocks of `new` carry an address, whether it is declared there or not: a `removed` block may wait for it.
+    pub fn carried(&self, address: &Address) -> Trace {
         let mut here = address.clone();
         let mut steps = Vec::new();
         let mut used = HashSet::new();
@@ -221,7 +227,7 @@ impl<'c> Tracer<'c> {
             });
             here = after;
         }
-        (self.new.declaration(&here) != Declaration::Absent).then_some(Trace { address: here, steps })
+        Trace { address: here, steps }
     }
 
     /// The blocks that carry an address, with where they carry it, the most specific first: what a module moves

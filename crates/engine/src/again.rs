@@ -137,7 +137,7 @@ fn target_of(context: &Context, run: &Run) -> Result<Target> {
         return Target::of_release(context, context.catalogue().get(&backup)?);
     }
     let releases: Vec<&str> = run.stacks.iter().filter_map(|part| part.release.as_deref()).collect();
-    let commit = context.repository.resolve(&run.commit)?;
+    let commit = context.commit_of_record(&run.commit)?;
     if releases.is_empty() {
         return Target::of_commit(context, &run.revision, commit);
     }
@@ -191,25 +191,51 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
         Some(text) => runs.find(text)?,
         None => open_run(&runs)?,
     };
-    if run.status.is_over() {
-        return Err(EngineError::failed(format!(
+    not_over(&run)?;
+    let mut drive = take_up(context, &run)?;
+    drive.journal.append(Event::Aborted {
+        by: context.actor.clone(),
+    })?;
+    drive.run.status = Status::Aborted;
+    drive.run.ended_at = Some(Timestamp::now());
+    drive.save()?;
+    remove_run_folder(context, &drive.run.id);
+    Ok(drive.run)
+}
+
+/// A run whose process is gone is looked at and left halfway, so that it can be undone.
+///
+/// # Errors
+/// Its process lives, or whether it does cannot be told from here.
+pub(crate) fn leave_halfway(context: &Context, run: &Run) -> Result<()> {
+    let mut drive = take_up(context, run)?;
+    drive.journal.append(Event::Stopped {
+        why: "its process is gone".to_owned(),
+    })?;
+    drive.run.status = Status::Halfway;
+    drive.save()
+}
+
+fn not_over(run: &Run) -> Result<()> {
+    match run.status.is_over() {
+        true => Err(EngineError::failed(format!(
             "run {} is over ({})",
             run.id,
             run.status.as_str()
-        )));
+        ))),
+        false => Ok(()),
     }
-    check_selection(context, &run)?;
+}
+
+/// Takes the locks of a run that stopped, and looks at what it left of each stack.
+fn take_up<'c>(context: &'c Context, run: &Run) -> Result<Drive<'c>> {
+    check_selection(context, run)?;
     let locks = lock_for(context, &run.id)?;
+    let runs = Runs::new(context.store.as_ref(), &context.project);
     let (run, version) = runs
         .get(&run.id)?
         .ok_or_else(|| EngineError::failed(format!("run {} is gone", run.id)))?;
-    if run.status.is_over() {
-        return Err(EngineError::failed(format!(
-            "run {} is over ({})",
-            run.id,
-            run.status.as_str()
-        )));
-    }
+    not_over(&run)?;
     if run.status.is_unfinished() {
         locks.mark_applying()?;
     }
@@ -228,12 +254,5 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
     };
     drive.record_vouching()?;
     drive.recover_all()?;
-    drive.journal.append(Event::Aborted {
-        by: context.actor.clone(),
-    })?;
-    drive.run.status = Status::Aborted;
-    drive.run.ended_at = Some(Timestamp::now());
-    drive.save()?;
-    remove_run_folder(context, &drive.run.id);
-    Ok(drive.run)
+    Ok(drive)
 }

@@ -11,6 +11,7 @@ use rollback_release::{
     BackendRecord, ModulesParts, StackParts, StackRecord, ToolRecord, VariableFilePart, VariableOrigin, VariablePart,
 };
 use rollback_state::State;
+use rollback_terraform::{data_folder, named_data_folder};
 
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
@@ -20,6 +21,9 @@ use crate::live::{Live, newest_kept};
 const LARGEST_FILE: usize = 4 << 20;
 /// More files than these below a module's folder are somebody's application.
 pub(crate) const MOST_FILES: usize = 2000;
+
+/// The downloaded modules' folder as the manifest of a release names it, from the root module's folder.
+const MODULES: &str = ".terraform/modules/";
 
 /// A stack's parts, and what was noticed on the way.
 pub struct Collected {
@@ -123,7 +127,7 @@ fn load_with_modules(tree: &dyn FileTree, dir: &str, modules: Option<&ModulesPar
     let files = modules
         .files
         .iter()
-        .map(|(path, bytes)| (in_dir(dir, &format!(".terraform/modules/{path}")), bytes.clone()))
+        .map(|(path, bytes)| (in_dir(dir, &format!("{MODULES}{path}")), bytes.clone()))
         .collect();
     Ok(load(&LayeredTree::new(&MemoryTree(files), tree), dir, Some(&manifest))?)
 }
@@ -139,11 +143,11 @@ pub fn in_dir(dir: &str, path: &str) -> String {
 
 /// What `terraform init` downloaded, without modules that no call names any more.
 fn modules_on_disk(folder: &Path, warnings: &mut Vec<String>) -> Result<Option<ModulesParts>> {
-    let modules = folder.join(".terraform/modules");
+    let modules = data_folder(folder).join("modules");
     let Ok(bytes) = std::fs::read(modules.join("modules.json")) else {
         return Ok(None);
     };
-    let manifest = match Manifest::parse(&bytes) {
+    let mut manifest = match Manifest::parse(&bytes) {
         Ok(manifest) => manifest,
         Err(error) => {
             warnings.push(format!(
@@ -153,12 +157,21 @@ fn modules_on_disk(folder: &Path, warnings: &mut Vec<String>) -> Result<Option<M
             return Ok(None);
         }
     };
+    // Releases know one place for them, wherever this folder's data folder is.
+    if let Some(named) = named_data_folder() {
+        let prefix = format!("{}/", named.join("modules").display());
+        for module in &mut manifest.modules {
+            if let Some(inside) = module.dir.strip_prefix(&prefix) {
+                module.dir = format!("{MODULES}{inside}");
+            }
+        }
+    }
     let tree = DiskTree::new(modules.clone());
     let mut files = BTreeMap::new();
     let inside: BTreeSet<&str> = manifest
         .modules
         .iter()
-        .filter_map(|module| module.dir.strip_prefix(".terraform/modules/"))
+        .filter_map(|module| module.dir.strip_prefix(MODULES))
         .filter_map(|dir| dir.split('/').next())
         .collect();
     if inside.is_empty() {
@@ -168,7 +181,7 @@ fn modules_on_disk(folder: &Path, warnings: &mut Vec<String>) -> Result<Option<M
         walk(&tree, name, MOST_FILES * 4, &mut files, warnings)?;
     }
     Ok(Some(ModulesParts {
-        manifest: bytes,
+        manifest: manifest.to_bytes(),
         files,
         executable: BTreeSet::new(),
     }))

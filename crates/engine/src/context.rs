@@ -7,7 +7,7 @@ use std::time::Duration;
 use rollback_config::project::{Project, StackSection};
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
-use rollback_repository::Repository;
+use rollback_repository::{CommitId, Repository};
 use rollback_runbook::Part;
 use rollback_runbook::checks::NamedCheck;
 use rollback_terraform::{Storages, Terraform};
@@ -59,6 +59,8 @@ pub struct Context {
     /// The top of the user's working folder.
     pub root: PathBuf,
     pub settings: Project,
+    /// The folder of infra-rollback.toml, relative to `root`; `""` is `root`.
+    pub settings_dir: String,
     /// What tells this project from others in the store.
     pub project: String,
     pub store: Arc<dyn Store>,
@@ -133,6 +135,7 @@ impl Located {
                 .collect()
         };
         let stacks = choose(stacks, place.stacks)?;
+        check_data_folder(&stacks)?;
         Ok(Located {
             repository,
             root,
@@ -154,11 +157,41 @@ impl Context {
         self.home.join("runs").join(run)
     }
 
+    /// A commit that a record names. One that Git has lost keeps its id: its release has the files.
+    ///
+    /// # Errors
+    /// It is no whole id, and Git does not know it either.
+    pub fn commit_of_record(&self, commit: &str) -> Result<CommitId> {
+        self.repository
+            .resolve(commit)
+            .or_else(|error| commit.parse().map_err(|_| error))
+            .map_err(EngineError::from)
+    }
+
+    /// The stacks of the settings beside one, chosen or not.
+    pub fn others<'a>(&'a self, own: &'a str) -> impl Iterator<Item = Stack> + 'a {
+        let sections = self.settings.stacks.iter().filter(move |section| section.name != own);
+        sections.map(|section| stack_of_section(section, &self.settings_dir))
+    }
+
     pub fn stack(&self, name: &str) -> Result<&Stack> {
         self.stacks.iter().find(|stack| stack.name == name).ok_or_else(|| {
             EngineError::failed(format!("stack {name} is not among the stacks of this project"))
                 .hint("infra-rollback.toml names the stacks; check out a commit that has it, or leave --stack out")
         })
+    }
+}
+
+/// An absolute `TF_DATA_DIR` is one stack's: what it says of backend and workspace would be taken for all of them.
+fn check_data_folder(stacks: &[Stack]) -> Result<()> {
+    match rollback_terraform::named_data_folder() {
+        Some(folder) if folder.is_absolute() && stacks.len() > 1 => Err(EngineError::usage(format!(
+            "TF_DATA_DIR names one folder, {}, for {} stacks: which of them was initialised there is not known",
+            folder.display(),
+            stacks.len()
+        ))
+        .hint("unset TF_DATA_DIR, name a relative folder, or choose one stack with --stack")),
+        _ => Ok(()),
     }
 }
 

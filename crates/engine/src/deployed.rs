@@ -8,6 +8,7 @@ use rollback_state::{Mode, State};
 use crate::context::{Context, Stack};
 use crate::error::Result;
 use crate::history::configuration_at;
+use crate::live::Live;
 
 /// The configuration that is deployed now.
 pub struct Deployed {
@@ -27,13 +28,14 @@ const LOOK_BACK: usize = 50;
 /// # Errors
 /// The store or the repository cannot be read, or neither configuration can be parsed.
 pub fn find(context: &Context, stack: &Stack, live: Option<&State>) -> Result<Deployed> {
-    let releases: Vec<Release> = context
+    let mut releases: Vec<Release> = context
         .catalogue()
         .list(LOOK_BACK)?
         .into_iter()
         .filter(|release| !matches!(release.kind, ReleaseKind::Backup { .. }))
         .filter(|release| release.stack(&stack.name).is_some())
         .collect();
+    prefer_workspace(context, stack, &mut releases);
     if let Some(live) = live {
         let sha256 = live.sha256();
         let same = releases.iter().find(|release| {
@@ -84,14 +86,15 @@ pub(crate) fn last(context: &Context) -> Result<CommitId> {
         .into_iter()
         .find(|release| !matches!(release.kind, ReleaseKind::Backup { .. }));
     match newest {
-        Some(release) => Ok(context.repository.resolve(&release.commit)?),
+        Some(release) => context.commit_of_record(&release.commit),
         None => Ok(context.repository.head()?),
     }
 }
 
 /// The deployed configuration as a run recorded it when it began.
 pub fn of_commit(context: &Context, stack: &Stack, commit: &CommitId) -> Result<Deployed> {
-    let releases = context.catalogue().by_commit(commit.as_str())?;
+    let mut releases: Vec<Release> = context.catalogue().by_commit(commit.as_str())?.into_iter().collect();
+    prefer_workspace(context, stack, &mut releases);
     for release in releases {
         if release.stack(&stack.name).is_some_and(|record| record.commit.is_none()) {
             return of_release(context, stack, &release);
@@ -109,13 +112,26 @@ pub fn of_commit(context: &Context, stack: &Stack, commit: &CommitId) -> Result<
     })
 }
 
+/// What another workspace of the stack has says nothing of this one, where there are releases of this one.
+fn prefer_workspace(context: &Context, stack: &Stack, releases: &mut Vec<Release>) {
+    let Ok(here) = Live::workspace_of(context, stack) else {
+        return;
+    };
+    let is_here = |release: &Release| {
+        release
+            .stack(&stack.name)
+            .is_some_and(|record| record.workspace == here)
+    };
+    if releases.iter().any(is_here) {
+        releases.retain(is_here);
+    }
+}
+
 fn of_release(context: &Context, stack: &Stack, release: &Release) -> Result<Deployed> {
     let Some(record) = release.stack(&stack.name) else {
         return of_head(context, stack);
     };
-    let commit = context
-        .repository
-        .resolve(record.commit.as_ref().unwrap_or(&release.commit))?;
+    let commit = context.commit_of_record(record.commit.as_ref().unwrap_or(&release.commit))?;
     let configuration = configuration_at(
         &context.repository,
         context.store.as_ref(),

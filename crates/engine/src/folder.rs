@@ -8,17 +8,20 @@ use std::path::{Path, PathBuf};
 use rollback_config::{Configuration, LockFile, Manifest, ManifestEntry};
 use rollback_inverse::Joined;
 use rollback_release::StackRecord;
-use rollback_repository::CommitId;
+use rollback_repository::{CommitId, SkipReason, Skipped, is_lfs_pointer};
 use rollback_state::State;
 use rollback_terraform::{
     BackendConfig, Event, Folder, FolderOptions, InitOptions, Plan, PlanOptions, PlanOutcome, TerraformError,
+    data_folder,
 };
 
 use crate::carry::{self, Carried};
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
 use crate::live::Live;
+use crate::neighbours::{self, Reader};
 use crate::observe::Stage;
+use crate::target::Target;
 use crate::terraform_error;
 
 /// The plan file's name in the folder.
@@ -36,6 +39,9 @@ const MUCH_GARBAGE: u16 = 400;
 /// What a folder is made of.
 pub struct Recipe<'a> {
     pub stack: &'a Stack,
+    pub target: &'a Target,
+    /// Whether everything goes back, and not just `-target` addresses.
+    pub whole: bool,
     /// Where the folder is made.
     pub root: &'a Path,
     pub commit: &'a CommitId,
@@ -72,7 +78,11 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
     let tree = recipe.root.join("tree");
     private_folder(&tree)?;
     match context.repository.materialise(recipe.commit, &tree, &|_| true) {
-        Ok(_) => {}
+        Ok(written) => {
+            let scratch = recipe.root.join("checkout.index");
+            context.repository.convert(recipe.commit, &tree, &written, &scratch)?;
+            no_pointers(recipe, &tree, &written.skipped)?;
+        }
         Err(error) => match recipe.record {
             Some(record) => record
                 .write_configuration(context.store.as_ref(), &tree)
@@ -88,7 +98,14 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
         write(&root.join(name), text.as_bytes())?;
     }
     variable_files(context, recipe, &root)?;
-    copy_other_states(context, recipe.stack, &tree)?;
+    let reader = Reader {
+        stack: recipe.stack,
+        target: recipe.target,
+        whole: recipe.whole,
+        configuration: recipe.configuration,
+        tree: &tree,
+    };
+    neighbours::put_states(context, &reader)?;
 
     let direct = recipe.live.file().is_none() && !recipe.joined.edited;
     let has_backend = recipe
@@ -143,6 +160,31 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
         work.put_state(&recipe.joined.state)?;
     }
     Ok(work)
+}
+
+/// A pointer of Git LFS in a module's folder would be deployed in the place of what it stands for.
+fn no_pointers(recipe: &Recipe<'_>, tree: &Path, skipped: &[Skipped]) -> Result<()> {
+    let pointers = skipped
+        .iter()
+        .filter(|skipped| skipped.reason == SkipReason::LfsPointer);
+    let in_module = |path: &str| {
+        let modules = recipe.configuration.modules.values();
+        modules
+            .map(|module| module.dir.as_str())
+            .any(|dir| dir.is_empty() || path.starts_with(&format!("{dir}/")))
+    };
+    let still: Vec<&str> = pointers
+        .map(|pointer| pointer.path.as_str())
+        .filter(|path| in_module(path) && std::fs::read(tree.join(path)).is_ok_and(|bytes| is_lfs_pointer(&bytes)))
+        .collect();
+    match still.is_empty() {
+        true => Ok(()),
+        false => Err(EngineError::failed(format!(
+            "these files are pointers of Git LFS, whose content is not here: {}",
+            still.join(", ")
+        ))
+        .hint("`git lfs install` and `git lfs fetch --all` bring it, then try again")),
+    }
 }
 
 impl WorkFolder {
@@ -283,7 +325,7 @@ pub fn private_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let _ = std::fs::remove_file(path);
@@ -293,31 +335,6 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .mode(0o600)
         .open(path)?;
     file.write_all(bytes)?;
-    Ok(())
-}
-
-/// Stacks of one repository read one another's local states by relative paths (`terraform_remote_state`): copies of the
-/// live ones lie where they lie in the working folder.
-///
-/// # Errors
-/// A copy cannot be written.
-pub fn copy_other_states(context: &Context, stack: &Stack, tree: &Path) -> Result<()> {
-    for other in context.settings.stacks.iter().filter(|other| other.name != stack.name) {
-        let other = crate::context::stack_of_section(other, "");
-        let Ok(Some(live)) = Live::locate(context, &other) else {
-            continue;
-        };
-        let Ok(relative) = live.strip_prefix(&context.root) else {
-            continue;
-        };
-        if let Ok(bytes) = std::fs::read(&live) {
-            let copy = tree.join(relative);
-            if let Some(parent) = copy.parent() {
-                private_folder(parent)?;
-            }
-            write(&copy, &bytes)?;
-        }
-    }
     Ok(())
 }
 
@@ -530,7 +547,7 @@ fn external_providers(recipe: &Recipe<'_>, lock: Option<&[u8]>) -> bool {
 /// `init` need not run then.
 fn link_providers(context: &Context, recipe: &Recipe<'_>, root: &Path, lock: Option<&[u8]>) -> bool {
     let here = context.root.join(&recipe.stack.dir);
-    let installed = here.join(".terraform/providers");
+    let installed = data_folder(&here).join("providers");
     let versions = |bytes: &[u8]| LockFile::parse(bytes).ok().map(|lock| lock.providers);
     let (Some(wanted), Some(there)) = (
         lock.and_then(versions),

@@ -42,7 +42,7 @@ pub fn modules_of(store: &dyn Store, record: &StackRecord) -> Result<Option<(Man
 /// The configuration of a commit, with the modules that its release holds.
 ///
 /// # Errors
-/// The commit or the folder is not there, or a file cannot be parsed.
+/// The folder is not there, or a file cannot be parsed; neither Git nor a release has the commit's files.
 pub fn configuration_at(
     repository: &Repository,
     store: &dyn Store,
@@ -50,8 +50,26 @@ pub fn configuration_at(
     dir: &str,
     record: Option<&StackRecord>,
 ) -> Result<Configuration> {
-    let tree = repository.tree(commit)?;
-    configuration_in(store, &tree, dir, record).map_err(|error| error.during(format!("commit {}", commit.short())))
+    let tree = tree_at(repository, store, commit, record)?;
+    configuration_in(store, tree.as_ref(), dir, record)
+        .map_err(|error| error.during(format!("commit {}", commit.short())))
+}
+
+/// The files of a commit; where Git has lost it, those that its release keeps of the stack.
+///
+/// # Errors
+/// Neither has it.
+pub fn tree_at<'r>(
+    repository: &'r Repository,
+    store: &dyn Store,
+    commit: &CommitId,
+    record: Option<&StackRecord>,
+) -> Result<Box<dyn FileTree + 'r>> {
+    match (repository.tree(commit), record) {
+        (Ok(tree), _) => Ok(Box::new(tree)),
+        (Err(_), Some(record)) => Ok(Box::new(tree_of_record(store, record)?)),
+        (Err(error), None) => Err(error.into()),
+    }
 }
 
 /// As [`configuration_at`], of any tree.
@@ -108,6 +126,15 @@ pub struct End<'a> {
     pub configuration: &'a Configuration,
 }
 
+/// What lies between two ends.
+pub struct Between {
+    pub configurations: Vec<(Configuration, Direction)>,
+    /// How the far end is reached.
+    pub last: Direction,
+    /// Whether Git has the commits.
+    pub is_known: bool,
+}
+
 /// The configurations strictly between two ends, with the direction in which each is reached. Commits that leave the
 /// stack's folder as it was are passed over; one that cannot be parsed is named in the warnings and passed over too.
 pub fn between(
@@ -117,20 +144,29 @@ pub fn between(
     from: &End<'_>,
     to: &End<'_>,
     warnings: &mut Vec<String>,
-) -> Result<(Vec<(Configuration, Direction)>, Direction)> {
+) -> Result<Between> {
     let mut found = Vec::new();
     if from.commit == to.commit {
-        return Ok((found, Direction::Back));
+        return Ok(Between {
+            configurations: found,
+            last: Direction::Back,
+            is_known: true,
+        });
     }
     let path = match repository.path_between(from.commit, to.commit, LONGEST_WAY) {
         Ok(path) => path,
         Err(error) => {
             warnings.push(format!(
-                "the commits between {} and {} cannot be followed ({error}): only the two ends are compared",
+                "the commits between {} and {} cannot be followed ({error}): only the two ends are compared. `git fetch \
+                 --unshallow` brings those that a shallow clone lacks",
                 from.commit.short(),
                 to.commit.short()
             ));
-            return Ok((found, Direction::Back));
+            return Ok(Between {
+                configurations: Vec::new(),
+                last: Direction::Back,
+                is_known: false,
+            });
         }
     };
     let last = if path.forward.len() > 1 {
@@ -164,7 +200,11 @@ pub fn between(
             Err(error) => warnings.push(format!("{error}: what it moved, let go or imported is not known")),
         }
     }
-    Ok((found, last))
+    Ok(Between {
+        configurations: found,
+        last,
+        is_known: true,
+    })
 }
 
 /// Whether local modules lie outside of the root module's folder.
@@ -177,23 +217,18 @@ fn reaches_outside(configuration: &Configuration) -> bool {
 }
 
 /// The whole way as the inverse plan takes it.
-pub fn steps<'c>(
-    current: &'c Configuration,
-    between: &'c [(Configuration, Direction)],
-    target: &'c Configuration,
-    last: Direction,
-) -> Vec<Step<'c>> {
+pub fn steps<'c>(current: &'c Configuration, between: &'c Between, target: &'c Configuration) -> Vec<Step<'c>> {
     let mut steps = vec![Step {
         configuration: current,
         direction: Direction::Back,
     }];
-    steps.extend(between.iter().map(|(configuration, direction)| Step {
+    steps.extend(between.configurations.iter().map(|(configuration, direction)| Step {
         configuration,
         direction: *direction,
     }));
     steps.push(Step {
         configuration: target,
-        direction: last,
+        direction: between.last,
     });
     steps
 }

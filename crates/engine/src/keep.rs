@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::deployed;
 use crate::drive::Drive;
 use crate::error::{EngineError, Result};
+use crate::history::tree_at;
 use crate::journal::Event;
 use crate::live::Live;
 use crate::observe::Stage;
@@ -40,14 +41,15 @@ impl Drive<'_> {
         for stack in prepared {
             context.observer.stage(&stack.stack, Stage::BackingUp);
             let known = context.stack(&stack.stack)?;
-            let tree = context.repository.tree(&stack.deployed)?;
             let deployed = deployed::of_commit(context, known, &stack.deployed)?;
+            let record = deployed.release.as_ref().map(|(_, record)| record);
+            let tree = tree_at(&context.repository, context.store.as_ref(), &stack.deployed, record)?;
             let folder = context.root.join(&known.dir);
             let downloaded = match &deployed.release {
                 Some((_, record)) => Downloaded::Record(record),
                 None => Downloaded::Folder(&folder),
             };
-            let collected = collect(context, known, &tree, &deployed.dir, &downloaded, &stack.live)?;
+            let collected = collect(context, known, tree.as_ref(), &deployed.dir, &downloaded, &stack.live)?;
             let mut record = write_stack(&collected.parts, &salt, context.store.as_ref())
                 .map_err(|error| EngineError::failed(error.to_string()))?;
             if let Some((_, deployed)) = &deployed.release {

@@ -29,9 +29,18 @@ impl Live {
     /// The backend cannot be reached, or what it holds is no state.
     pub fn read(context: &Context, stack: &Stack) -> Result<Live> {
         let mut live = Live::unread(context, stack)?;
-        live.check_backend(context, stack)?;
-        live.state = live.pull(context)?;
+        live.fill(context, stack)?;
         Ok(live)
+    }
+
+    /// Reads what the backend holds.
+    ///
+    /// # Errors
+    /// As [`Live::read`].
+    pub(crate) fn fill(&mut self, context: &Context, stack: &Stack) -> Result<()> {
+        self.check_backend(context, stack)?;
+        self.state = self.pull(context)?;
+        Ok(())
     }
 
     /// The backend alone, nothing read.

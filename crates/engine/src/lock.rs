@@ -342,6 +342,7 @@ fn refused(found: &InTheWay, wanted: &Wanted<'_>) -> EngineError {
     match found.refusal {
         Refusal::StoppedHalfway => error(format!("stack {stack} is held by {who}, which stopped halfway"))
             .hint(format!("`infra-rollback resume {run}` finishes it"))
+            .hint(format!("`infra-rollback undo {run}` goes back to before it"))
             .hint(format!("`infra-rollback abort {run}` gives it up")),
         Refusal::NeedsReconcile => {
             let error = error(format!(

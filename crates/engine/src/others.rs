@@ -3,7 +3,7 @@
 use rollback_inverse::{Elsewhere, Fate, InversePlan};
 use rollback_state::State;
 
-use crate::context::{Context, stack_of_section};
+use crate::context::Context;
 use crate::error::Result;
 use crate::live::Live;
 use crate::target::Target;
@@ -22,13 +22,9 @@ pub(crate) fn matter(context: &Context, plan: &InversePlan) -> bool {
 /// # Errors
 /// A state of the target cannot be read.
 pub(crate) fn look(context: &Context, own: &str, target: &Target, elsewhere: &mut Elsewhere) -> Result<()> {
-    for section in context.settings.stacks.iter().filter(|section| section.name != own) {
-        let Some((_, record)) = target.release_of(&section.name) else {
+    for stack in context.others(own) {
+        let Some((_, record)) = target.release_of(&stack.name) else {
             continue;
-        };
-        let stack = match context.stack(&section.name) {
-            Ok(stack) => stack.clone(),
-            Err(_) => stack_of_section(section, ""),
         };
         // What cannot be read now says nothing; where that stack is rolled back itself, it says so there.
         let Ok(live) = Live::read(context, &stack) else {
@@ -39,7 +35,7 @@ pub(crate) fn look(context: &Context, own: &str, target: &Target, elsewhere: &mu
             Some(state) => context.catalogue().state(state)?,
             None => State::empty("1.5.0", ""),
         };
-        elsewhere.stack(&section.name, now, &then);
+        elsewhere.stack(&stack.name, now, &then);
     }
     Ok(())
 }

@@ -245,7 +245,7 @@ pub(crate) fn prepare_all(
             continue;
         }
         let deployed: Option<CommitId> = recorded
-            .map(|part| context.repository.resolve(&part.from_commit))
+            .map(|part| context.commit_of_record(&part.from_commit))
             .transpose()?;
         let folder = folder.map(|folder| folder.join(&stack.name));
         let request = Request {
@@ -257,7 +257,7 @@ pub(crate) fn prepare_all(
             folder: folder.as_deref(),
         };
         let prepared = prepare(context, &request).map_err(|error| {
-            if context.stacks.len() > 1 {
+            if context.settings.stacks.len() > 1 {
                 let error = error.during(format!("stack {}", stack.name));
                 match stack.depends_on.as_slice() {
                     [] => error,

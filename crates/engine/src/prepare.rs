@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rollback_config::{Configuration, FileTree};
 use rollback_inverse::redact::Redactor;
-use rollback_inverse::{Elsewhere, Input, InversePlan, Joined, compute_beside, join};
+use rollback_inverse::{Elsewhere, Fate, Input, InversePlan, Joined, compute_beside, is_unique_id, join};
 use rollback_policy::Evaluation;
 use rollback_release::StackRecord;
 use rollback_repository::CommitId;
@@ -25,9 +25,11 @@ use crate::envelope::Envelope;
 use crate::error::{EngineError, Result};
 use crate::folder::{self, WorkFolder};
 use crate::history::{self, End};
+use crate::imported;
 use crate::live::Live;
 use crate::observe::Stage;
 use crate::others;
+use crate::own_path;
 use crate::placed::{Placed, moved_providers};
 use crate::policy::{self, Ends, Gate};
 use crate::probe;
@@ -106,7 +108,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     let Some(goal) = goal(context, stack, request.target, &commit, &deployed, &mut warnings)? else {
         return Ok(None);
     };
-    check_lineage(stack, &live, goal.state.as_ref())?;
+    warnings.extend(check_lineage(stack, &live, goal.state.as_ref())?);
     if live.state().is_none()
         && goal
             .state
@@ -122,7 +124,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         .hint("if it moved, run `terraform init` in the stack's folder so that its backend is known"));
     }
 
-    let (between, last) = history::between(
+    let between = history::between(
         &context.repository,
         context.store.as_ref(),
         &stack.name,
@@ -138,7 +140,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         },
         &mut warnings,
     )?;
-    let steps = history::steps(&deployed.configuration, &between, &goal.configuration, last);
+    let steps = history::steps(&deployed.configuration, &between, &goal.configuration);
     let records = [
         deployed.release.as_ref().map(|(_, record)| record),
         goal.record.as_ref().map(|(_, record)| record),
@@ -162,6 +164,19 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     let mut inverse = invert(&elsewhere)?;
     if others::matter(context, &inverse) {
         others::look(context, &stack.name, request.target, &mut elsewhere)?;
+        inverse = invert(&elsewhere)?;
+    }
+    let back_to = imported::Goal {
+        target: request.target,
+        end: End {
+            commit: &commit,
+            dir: &goal.dir,
+            configuration: &goal.configuration,
+        },
+    };
+    let made = imported::made_by_terraform(context, stack, &back_to, &inverse, &current)?;
+    if !made.is_empty() {
+        made.into_iter().for_each(|object| elsewhere.made(object));
         inverse = invert(&elsewhere)?;
     }
     let states: Vec<&State> = std::iter::once(&current).chain(goal.state.as_ref()).collect();
@@ -296,6 +311,12 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         },
         &current,
     ));
+    if let (Some(plan), Some(folder)) = (&plan, request.folder) {
+        reconciled.refusals.extend(own_path::refusals(plan, folder));
+    }
+    if !between.is_known {
+        reconciled.refusals.extend(unknown_history(&inverse));
+    }
     reconciled.refusals.extend(joined.unresolved.iter().map(|left| Refusal {
         guard: Guard::Surprise,
         address: left.address.to_string(),
@@ -337,6 +358,23 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         ends,
         evaluation: None,
     }))
+}
+
+/// What was imported on the way may be destroyed where nobody can tell.
+fn unknown_history(inverse: &InversePlan) -> Option<Refusal> {
+    let destroyed = |change: &&rollback_inverse::Change| change.fate == Fate::Destroy;
+    let addresses: Vec<String> = (inverse.effective().filter(destroyed))
+        .map(|change| change.address().to_string())
+        .collect();
+    (!addresses.is_empty()).then(|| Refusal {
+        guard: Guard::Surprise,
+        address: "history".to_owned(),
+        message: format!(
+            "the commits on the way are not in this clone, so that nobody can tell whether an import block took in what would \
+             be destroyed: {}. Fetch them (`git fetch --unshallow`)",
+            addresses.join(", ")
+        ),
+    })
 }
 
 /// What a policy is told of what is deployed and of where it goes.
@@ -401,12 +439,7 @@ fn goal(
             .as_ref()
             .map(|state| context.catalogue().state(state))
             .transpose()?;
-        let configuration = history::configuration_at(&context.repository, store, commit, &record.dir, Some(record))
-            .or_else(|error| {
-                // Git has lost the commit's files: the release has them.
-                let files = history::tree_of_record(store, record).map_err(|_| error)?;
-                history::configuration_in(store, &files, &record.dir, Some(record))
-            })?;
+        let configuration = history::configuration_at(&context.repository, store, commit, &record.dir, Some(record))?;
         if !release.dirty.is_empty() {
             warnings.push(format!(
                 "release {:.8} was taken with uncommitted changes, which a rollback does not have: {}",
@@ -455,11 +488,21 @@ fn inferred(release: &rollback_release::Release) -> Option<String> {
     ))
 }
 
-fn check_lineage(stack: &Stack, live: &Live, target: Option<&State>) -> Result<()> {
+/// A state of another lineage is another stack's, or this one's that was made anew. But `terraform init -migrate-state` gives
+/// a state that moves to another backend a new lineage, too (seen with 1.11): the objects tell.
+fn check_lineage(stack: &Stack, live: &Live, target: Option<&State>) -> Result<Option<String>> {
     let (Some(live), Some(target)) = (live.state(), target) else {
-        return Ok(());
+        return Ok(None);
     };
     if !live.lineage().is_empty() && !target.lineage().is_empty() && live.lineage() != target.lineage() {
+        if have_an_object_in_common(live, target) {
+            return Ok(Some(format!(
+                "the live state has lineage {} and the release has {}, and they have objects in common: the state was moved to \
+                 another backend since",
+                live.lineage(),
+                target.lineage()
+            )));
+        }
         return Err(EngineError::refused(format!(
             "stack {}: the live state has lineage {} and the release has {}: the stack was created anew since, these are other objects",
             stack.name,
@@ -468,7 +511,20 @@ fn check_lineage(stack: &Stack, live: &Live, target: Option<&State>) -> Result<(
         ))
         .hint("check the backend and the workspace of the stack; a release of another lineage cannot be gone back to"));
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Whether one object with an id that was made up is in both.
+fn have_an_object_in_common(left: &State, right: &State) -> bool {
+    let ids = |state: &State| -> BTreeSet<(String, String)> {
+        let managed = state.instances().filter(|instance| instance.mode() == Mode::Managed);
+        let named = managed.filter_map(|instance| {
+            let id = instance.identifier(state).filter(|id| is_unique_id(id))?;
+            Some((instance.address().resource.kind.clone(), id))
+        });
+        named.collect()
+    };
+    !ids(left).is_disjoint(&ids(right))
 }
 
 /// From what is deployed to the target, for the folders in which Terraform plans it.
@@ -492,6 +548,8 @@ impl Way<'_> {
             context,
             &folder::Recipe {
                 stack,
+                target: self.request.target,
+                whole: self.request.targets.is_empty(),
                 root,
                 commit: self.commit,
                 dir: &goal.dir,
@@ -583,13 +641,7 @@ fn effects(reconciled: &Reconciled, plan: Option<&Plan>) -> Vec<String> {
 fn refactors(inverse: &InversePlan) -> Vec<String> {
     inverse
         .effective()
-        .filter(|change| {
-            change.is_moved()
-                || matches!(
-                    change.fate,
-                    rollback_inverse::Fate::Forget | rollback_inverse::Fate::Adopt
-                )
-        })
+        .filter(|change| change.is_moved() || matches!(change.fate, Fate::Forget | Fate::Adopt))
         .map(|change| {
             let from = change.from.as_ref().map(ToString::to_string).unwrap_or_default();
             let to = change.to.as_ref().map(ToString::to_string).unwrap_or_default();

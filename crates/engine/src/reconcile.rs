@@ -127,9 +127,22 @@ pub fn reconcile(input: &Input<'_>) -> Reconciled {
 
 fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
     let mut expected: BTreeMap<(String, Option<String>), &Change> = BTreeMap::new();
+    let mut let_go = Vec::new();
     for change in &input.inverse.changes {
-        expected.insert(joined_place(change), change);
+        // What is let go leaves its address, to which another object may come.
+        let place = joined_place(change);
+        match expected.get(&place) {
+            Some(_) if change.fate == Fate::Forget => let_go.push(change),
+            Some(other) if other.fate == Fate::Forget => {
+                let_go.push(*other);
+                expected.insert(place, change);
+            }
+            _ => {
+                expected.insert(place, change);
+            }
+        }
     }
+    reconciled.items.extend(let_go.into_iter().map(item_of_inverse));
     let drifted: BTreeMap<&str, &ResourceChange> = plan
         .resource_drift
         .iter()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rollback_config::{Configuration, FileTree};
 use rollback_release::{Release, Salt, StackParts, write_stack};
 
+use crate::as_deployed;
 use crate::collect::{Downloaded, collect};
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
@@ -51,7 +52,13 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
             .hint("commit the configuration before the snapshot: a release is a commit as deployed"));
         }
         context.observer.stage(&stack.name, Stage::ReadingState);
-        let live = Live::read(context, stack)?;
+        as_deployed::nothing_halfway(context, stack)?;
+        let mut live = Live::unread(context, stack)?;
+        warnings.extend(as_deployed::nobody_applies(context, stack, &live)?);
+        live.fill(context, stack)?;
+        // Who began in between is at work still.
+        as_deployed::nobody_applies(context, stack, &live)?;
+        as_deployed::not_rolled_back(context, stack, &head, live.state())?;
         if live.state().is_none() {
             warnings.push(format!("stack {} has no state yet: it was never applied", stack.name));
         }
@@ -60,6 +67,15 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
         let collected = collect(context, stack, &tree, &stack.dir, &Downloaded::Folder(&folder), &live)
             .map_err(|error| error.during(format!("stack {}", stack.name)))?;
         warnings.extend(collected.warnings);
+        for module in &collected.configuration.unresolved {
+            warnings.push(format!(
+                "module.{} ({}) is not kept: {}. `terraform init` and another snapshot keep it; without it a rollback needs \
+                 its source to be there still",
+                module.path.join(".module."),
+                module.source,
+                module.reason
+            ));
+        }
         for file in &collected.parts.variable_files {
             if !file.tracked && !collected.parts.sensitive_variables.is_empty() {
                 warnings.push(format!(

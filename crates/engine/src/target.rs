@@ -1,10 +1,13 @@
 //! What a revision means: a commit, and the release that holds what was deployed of it.
 
+use std::collections::BTreeMap;
+
 use rollback_release::{CatalogueError, Release, ReleaseId, ReleaseKind, StackRecord};
 use rollback_repository::CommitId;
 
 use crate::context::Context;
 use crate::error::{EngineError, Result};
+use crate::live::Live;
 
 /// Where a run goes to.
 pub struct Target {
@@ -12,9 +15,26 @@ pub struct Target {
     pub commit: CommitId,
     /// The releases that may hold a stack's record, the best first.
     releases: Vec<Release>,
+    /// Of each stack of the project, as it is selected now: one commit may be deployed in several.
+    workspaces: BTreeMap<String, String>,
 }
 
 impl Target {
+    fn new(context: &Context, revision: &str, commit: CommitId, releases: Vec<Release>) -> Target {
+        let others = context.others("");
+        let stacks = context.stacks.iter().cloned().chain(others);
+        let workspaces = stacks.filter_map(|stack| {
+            let workspace = Live::workspace_of(context, &stack).ok()?;
+            Some((stack.name, workspace))
+        });
+        Target {
+            revision: revision.to_owned(),
+            commit,
+            releases,
+            workspaces: workspaces.collect(),
+        }
+    }
+
     /// Finds what a person means: a release by name or id, else a revision of Git.
     ///
     /// # Errors
@@ -36,22 +56,38 @@ impl Target {
         };
         // A person who gives an id or a name means that very release; a commit means its best one.
         let named: Vec<Release> = by_name
-            .into_iter()
+            .iter()
             .filter(|release| {
                 release.name.as_deref() == Some(revision)
                     || (revision.len() >= 8 && release.id.as_str().starts_with(&revision.to_ascii_lowercase()))
             })
+            .cloned()
             .collect();
         if let Some(first) = named.first() {
             let commit = commit_of(context, first)?;
-            return Ok(Target {
-                revision: revision.to_owned(),
-                commit,
-                releases: named,
-            });
+            if first.name.as_deref() == Some(revision)
+                && let Ok(other) = context.repository.resolve(revision)
+                && other != commit
+            {
+                context.observer.warning(&format!(
+                    "{revision} is the name of release {:.8}, of commit {}; Git's {revision} is commit {}, for which say {}",
+                    first.id.as_str(),
+                    commit.short(),
+                    other.short(),
+                    other.short()
+                ));
+            }
+            return Ok(Target::new(context, revision, commit, named));
         }
-        let commit = context.repository.resolve(revision)?;
-        Target::of_commit(context, revision, commit)
+        match (context.repository.resolve(revision), by_name.first()) {
+            (Ok(commit), _) => Target::of_commit(context, revision, commit),
+            // Git has lost the commit that is named; its release is there.
+            (Err(_), Some(release)) => {
+                let commit = commit_of(context, release)?;
+                Target::of_commit(context, revision, commit)
+            }
+            (Err(error), None) => Err(error.into()),
+        }
     }
 
     /// A commit, with the releases of it.
@@ -62,12 +98,12 @@ impl Target {
             .into_iter()
             .filter(|release| !matches!(release.kind, ReleaseKind::Backup { .. }))
             .collect();
-        releases.sort_by_key(|release| release.kind.rank());
-        Ok(Target {
-            revision: revision.to_owned(),
-            commit,
-            releases,
-        })
+        // What a run over some of the stacks left was not deployed together with the others of this commit.
+        let most = releases.iter().map(|release| release.stacks.len()).max().unwrap_or(0);
+        let is_part =
+            |release: &Release| matches!(release.kind, ReleaseKind::Result { .. }) && release.stacks.len() < most;
+        releases.sort_by_key(|release| (release.kind.rank(), is_part(release)));
+        Ok(Target::new(context, revision, commit, releases))
     }
 
     /// The very releases that a run took as its target.
@@ -82,11 +118,7 @@ impl Target {
                 .map_err(|_| EngineError::failed(format!("{id} is no release")))?;
             releases.push(context.catalogue().get(&id)?);
         }
-        Ok(Target {
-            revision: revision.to_owned(),
-            commit,
-            releases,
-        })
+        Ok(Target::new(context, revision, commit, releases))
     }
 
     /// The commit that a stack goes to: the target's, or the one that its record names.
@@ -95,7 +127,7 @@ impl Target {
     /// Git does not have it.
     pub fn commit_of(&self, context: &Context, stack: &str) -> Result<CommitId> {
         match self.release_of(stack).and_then(|(_, record)| record.commit.as_deref()) {
-            Some(commit) => Ok(context.repository.resolve(commit)?),
+            Some(commit) => context.commit_of_record(commit),
             None => Ok(self.commit.clone()),
         }
     }
@@ -103,11 +135,12 @@ impl Target {
     /// One very release.
     pub fn of_release(context: &Context, release: Release) -> Result<Target> {
         let commit = commit_of(context, &release)?;
-        Ok(Target {
-            revision: release.id.to_string(),
+        Ok(Target::new(
+            context,
+            &release.id.to_string(),
             commit,
-            releases: vec![release],
-        })
+            vec![release.clone()],
+        ))
     }
 
     /// The releases of it, the best first.
@@ -115,23 +148,21 @@ impl Target {
         &self.releases
     }
 
-    /// The release that holds this stack, if any does.
+    /// The release that holds this stack, if any does; of the workspace that is selected now before any other.
     pub fn release_of(&self, stack: &str) -> Option<(&Release, &StackRecord)> {
-        self.releases
-            .iter()
-            .find_map(|release| Some((release, release.stack(stack)?)))
+        let known = || (self.releases.iter()).filter_map(|release| Some((release, release.stack(stack)?)));
+        let here = self.workspaces.get(stack);
+        known()
+            .find(|(_, record)| here.is_none_or(|workspace| record.workspace == *workspace))
+            .or_else(|| known().next())
     }
 }
 
 /// A release's commit as Git has it; where Git lost it, its id all the same: the release holds the files.
 fn commit_of(context: &Context, release: &Release) -> Result<CommitId> {
-    context
-        .repository
-        .resolve(&release.commit)
-        .or_else(|error| release.commit.parse().map_err(|_| error))
-        .map_err(|error| {
-            EngineError::from(error)
-                .during(format!("release {} is of commit {:.10}", release.id, release.commit))
-                .hint("fetch it: `git fetch --all`, or `git fetch origin <commit>`")
-        })
+    context.commit_of_record(&release.commit).map_err(|error| {
+        error
+            .during(format!("release {} is of commit {:.10}", release.id, release.commit))
+            .hint("fetch it: `git fetch --all`, or `git fetch origin <commit>`")
+    })
 }

@@ -1,16 +1,22 @@
 //! `undo`: back to before a run, through the same guards.
 
-use rollback_release::ReleaseId;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rollback_release::{ReleaseId, ReleaseKind};
+
+use crate::again::leave_halfway;
 use crate::context::Context;
 use crate::drive::{Approver, Options, Outcome, remove_run_folder, start};
 use crate::error::{EngineError, Result};
 use crate::fence::Fence;
-use crate::journal::Journal;
+use crate::journal::{Event, Journal};
 use crate::restore;
 use crate::run::{Purpose, Run, Runs, Status};
 use crate::target::Target;
 use jiff::Timestamp;
+
+/// How many releases are looked at for a deploy after the run.
+const LOOK_BACK: usize = 50;
 
 /// Goes back to before a run.
 ///
@@ -19,11 +25,15 @@ use jiff::Timestamp;
 pub fn undo(context: &Context, run: Option<&str>, options: &Options, approver: &dyn Approver) -> Result<Outcome> {
     let runs = Runs::new(context.store.as_ref(), &context.project);
     let run = run_to_undo(context, run)?;
-    if !Journal::open(context.store.as_ref(), &context.project, &run.id)?.has_effect() {
+    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    if !journal.has_effect() {
         return Err(EngineError::failed(format!(
             "run {} changed nothing: there is nothing to undo",
             run.id
         )));
+    }
+    if matches!(run.status, Status::Applying | Status::NeedsReconcile) {
+        leave_halfway(context, &run)?;
     }
     if let Some(version) = restore::before(context, &runs, &run)? {
         // A restore touched nothing but the state: neither does its undoing.
@@ -37,7 +47,58 @@ pub fn undo(context: &Context, run: Option<&str>, options: &Options, approver: &
         .parse()
         .map_err(|_| EngineError::failed(format!("{backup} is no release")))?;
     let target = Target::of_release(context, context.catalogue().get(&id)?)?;
-    start(context, Purpose::Undo { run: run.id }, &target, options, approver)
+    warn_of_later_deploy(context, &run)?;
+    let mut options = options.clone();
+    if options.targets.is_empty() && !run.targets.is_empty() {
+        // What it left alone is none of the undo's business.
+        options.targets = touched(&journal);
+    }
+    start(context, Purpose::Undo { run: run.id }, &target, &options, approver)
+}
+
+/// What was deployed after a run goes with it: nobody undoes that by accident.
+fn warn_of_later_deploy(context: &Context, run: &Run) -> Result<()> {
+    let newest = context.catalogue().list(LOOK_BACK)?;
+    let later = newest.items.iter().find(|release| {
+        matches!(release.kind, ReleaseKind::Snapshot)
+            && release.created_at > run.created_at
+            && run.selected.iter().any(|stack| release.stack(stack).is_some())
+    });
+    if let Some(release) = later {
+        context.observer.warning(&format!(
+            "commit {:.10} was deployed after run {} (release {}): going back to before that run takes it back as well",
+            release.commit, run.id, release.id
+        ));
+    }
+    Ok(())
+}
+
+/// What a run over some objects changed, by the addresses that they had before it.
+fn touched(journal: &Journal<'_>) -> Vec<String> {
+    let mut before: BTreeSet<String> = BTreeSet::new();
+    for entry in journal.entries() {
+        let Event::Planned { envelope, .. } = &entry.event else {
+            continue;
+        };
+        // `fate: from -> to`
+        let moves = (envelope.refactors.iter()).filter_map(|refactor| refactor.split_once(": ")?.1.split_once(" -> "));
+        let moves: BTreeMap<&str, &str> = moves.map(|(from, to)| (to, from)).collect();
+        // `fate address digest`; a key in an address may hold spaces.
+        let changed =
+            (envelope.effects.iter()).filter_map(|effect| Some(effect.split_once(' ')?.1.rsplit_once(' ')?.0));
+        let before_it = |address: &str| match moves.get(address) {
+            Some(from) if !from.is_empty() => (*from).to_owned(),
+            _ => address.to_owned(),
+        };
+        before.extend(changed.map(before_it));
+        before.extend(
+            moves
+                .values()
+                .filter(|from| !from.is_empty())
+                .map(|from| (*from).to_owned()),
+        );
+    }
+    before.into_iter().collect()
 }
 
 /// The run that `undo` would take back.

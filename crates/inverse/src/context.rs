@@ -71,7 +71,24 @@ impl<'a> Context<'a> {
                 .mask_object(kind, &tree, &serde_json::Value::Object(attributes)),
         );
         self.protect(&mut change, Reversibility::Irreversible);
+        if self.has_lost_provisioner(instance) {
+            change.notes.push(
+                "Its destroy-time provisioner does not run: the target's configuration does not have its block, and \
+                 Terraform runs what is written there. Do by hand what it does."
+                    .to_owned(),
+            );
+        }
         change
+    }
+
+    /// Whether something was to happen when an object is destroyed that the target's configuration knows nothing of
+    /// (Terraform's documentation, "Destroy-Time Provisioners": the block has to be there).
+    fn has_lost_provisioner(&self, instance: &Instance) -> bool {
+        let resource = &instance.address().resource;
+        let declared = self.current_config().and_then(|current| current.resource(resource));
+        let then = self.input.target_config.and_then(|target| target.resource(resource));
+        declared.is_some_and(|declared| declared.provisioner_texts.iter().any(|text| runs_at_destroy(text)))
+            && then.is_none()
     }
 
     /// Says where `prevent_destroy` protects an object that would go.
@@ -106,6 +123,17 @@ impl<'a> Context<'a> {
         let hidden = self.redactor.is_sensitive(kind, "id") || self.redactor.scrub_text(&id) != id;
         (!hidden).then_some(id)
     }
+}
+
+/// `when = destroy`, or `"when": "destroy"` in JSON.
+fn runs_at_destroy(provisioner: &str) -> bool {
+    let plain: String = provisioner
+        .chars()
+        .filter(|letter| !letter.is_whitespace() && *letter != '"')
+        .collect();
+    ["when=destroy", "when:destroy", "when:${destroy}"]
+        .iter()
+        .any(|text| plain.contains(text))
 }
 
 fn protection(

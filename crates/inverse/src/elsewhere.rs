@@ -20,6 +20,8 @@ pub struct Elsewhere {
     came: HashMap<Key, String>,
     /// Objects of the target's state that their provider has found.
     found: HashSet<InstanceId>,
+    /// Objects of the current state that Terraform itself made, whatever an `import` block says.
+    made: HashSet<InstanceId>,
 }
 
 impl Elsewhere {
@@ -37,6 +39,12 @@ impl Elsewhere {
         self.found.insert(instance);
     }
 
+    /// An object of the current state that Terraform itself made, though there is an `import` block for its address: it
+    /// took the place of what was imported, or the block came later.
+    pub fn made(&mut self, instance: InstanceId) {
+        self.made.insert(instance);
+    }
+
     /// The stack that has an object of the target's state now.
     pub(crate) fn has_it(&self, target: &State, instance: &Instance) -> Option<&str> {
         self.went.get(&key(target, instance)?).map(String::as_str)
@@ -45,6 +53,10 @@ impl Elsewhere {
     /// The stack that had an object of the current state at the target.
     pub(crate) fn had_it(&self, current: &State, instance: &Instance) -> Option<&str> {
         self.came.get(&key(current, instance)?).map(String::as_str)
+    }
+
+    pub(crate) fn is_made(&self, instance: &Instance) -> bool {
+        self.made.contains(instance.id())
     }
 
     pub(crate) fn is_found(&self, instance: &Instance) -> bool {

@@ -1,10 +1,10 @@
 //! The way from the current configuration to the target's, and what its blocks say about an object.
 
 use rollback_config::refactor::Tracer;
-use rollback_config::{Configuration, Endpoint, Location, Module};
+use rollback_config::{Configuration, Endpoint, Import, Location, Module};
 use rollback_state::{Address, ModulePath, ModuleStep};
 
-use crate::input::{Direction, Input};
+use crate::input::{Direction, Input, Step};
 
 /// The configurations between, as steps between two neighbours.
 pub(crate) struct History<'a> {
@@ -19,13 +19,43 @@ struct Edge<'a> {
     tracer: Tracer<'a>,
 }
 
+impl<'a> Edge<'a> {
+    fn new(before: &'a Configuration, after: &'a Configuration, direction: Direction) -> Edge<'a> {
+        let (newer, older) = match direction {
+            Direction::Back => (before, after),
+            Direction::Forward => (after, before),
+        };
+        Edge {
+            direction,
+            newer,
+            tracer: Tracer::new(newer, Some(older)),
+        }
+    }
+}
+
+fn edges<'a>(steps: &[Step<'a>]) -> Vec<Edge<'a>> {
+    let pairs = steps.windows(2);
+    pairs
+        .map(|pair| Edge::new(pair[0].configuration, pair[1].configuration, pair[1].direction))
+        .collect()
+}
+
+/// Whether an `import` block took in what lives at an address of the first configuration, on the way to the last one.
+pub fn is_imported_on(way: &[Step<'_>], address: &Address) -> bool {
+    let history = History {
+        edges: edges(way),
+        removed_forgets: false,
+    };
+    history.to_target(address).imported.is_some()
+}
+
 /// Where an object's address leads, and the blocks that tell more about it.
 #[derive(Default)]
 pub(crate) struct Trace {
     /// The address at the other end; none where the object is unknown there.
     pub(crate) address: Option<Address>,
     /// An `import` block for it on the way: it existed before Terraform took it in.
-    pub(crate) imported: Option<Location>,
+    pub(crate) imported: Option<Import>,
     /// A `removed` block with `destroy = false` for it on the way: it was let go.
     pub(crate) let_go: Option<Location>,
     /// The last `moved` block that was followed.
@@ -34,27 +64,10 @@ pub(crate) struct Trace {
 
 impl<'a> History<'a> {
     pub(crate) fn new(input: &Input<'a>) -> Self {
-        let mut edges = Vec::new();
-        let mut edge = |before: &'a Configuration, after: &'a Configuration, direction| {
-            let (newer, older) = match direction {
-                Direction::Back => (before, after),
-                Direction::Forward => (after, before),
-            };
-            edges.push(Edge {
-                direction,
-                newer,
-                tracer: Tracer::new(newer, Some(older)),
-            });
+        let edges = match (input.history, input.current_config, input.target_config) {
+            ([], Some(current), Some(target)) => vec![Edge::new(current, target, Direction::Back)],
+            (steps, _, _) => edges(steps),
         };
-        if input.history.is_empty() {
-            if let (Some(current), Some(target)) = (input.current_config, input.target_config) {
-                edge(current, target, Direction::Back);
-            }
-        } else {
-            for pair in input.history.windows(2) {
-                edge(pair[0].configuration, pair[1].configuration, pair[1].direction);
-            }
-        }
         History {
             edges,
             removed_forgets: is_open_tofu(input),
@@ -92,16 +105,15 @@ impl<'a> History<'a> {
             let Some(here) = trace.address.take() else { break };
             let found = match direction {
                 Direction::Back => {
-                    trace.imported = trace.imported.or_else(|| import_of(edge.newer, &here));
+                    trace.imported = trace.imported.or_else(|| import_of(edge.newer, &here).cloned());
                     edge.tracer.back(&here)
                 }
                 Direction::Forward => {
                     let found = edge.tracer.forward(&here);
                     // Terraform follows `moved` first, so that the block may name either address.
                     trace.let_go = trace.let_go.or_else(|| self.removal_of(edge.newer, &here)).or_else(|| {
-                        found
-                            .as_ref()
-                            .and_then(|found| self.removal_of(edge.newer, &found.address))
+                        let carried = edge.tracer.carried(&here).address;
+                        self.removal_of(edge.newer, &carried)
                     });
                     found
                 }
@@ -129,7 +141,7 @@ impl<'a> History<'a> {
 }
 
 /// An `import` block whose destination is the address.
-pub(crate) fn import_of(configuration: &Configuration, address: &Address) -> Option<Location> {
+pub(crate) fn import_of<'c>(configuration: &'c Configuration, address: &Address) -> Option<&'c Import> {
     configuration.import_blocks().find_map(|(module, import)| {
         let to = import.to.absolute(&steps(module));
         let resource = &address.resource;
@@ -150,7 +162,7 @@ pub(crate) fn import_of(configuration: &Configuration, address: &Address) -> Opt
                     .all(|(depth, (to, step))| to.name == step.name && (depth < own || to.key == step.key))
                 && to.key == address.key
         };
-        (same_resource && same_instance).then(|| import.at.clone())
+        (same_resource && same_instance).then_some(import)
     })
 }
 

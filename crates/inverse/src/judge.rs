@@ -254,7 +254,7 @@ fn settle_schema(pair: &Pair<'_>, change: &mut Change) {
 }
 
 impl Context<'_> {
-    /// Which differing attributes the target's configuration sets, and which the provider computes.
+    /// Which differing attributes the target's configuration sets, or has no more, and which the provider computes.
     ///
     /// Without the configuration names decide for an object that was replaced, and for any other
     /// every difference counts as set.
@@ -265,6 +265,11 @@ impl Context<'_> {
             .input
             .target_config
             .and_then(|configuration| configuration.resource(&to.resource));
+        // An argument that only today's configuration sets goes back to what it was without.
+        let today = self
+            .current_config()
+            .and_then(|configuration| configuration.resource(&pair.current.address().resource));
+        let set_since = |name: &str| today.is_some_and(|today| today.attributes.contains_key(name));
         names.iter().cloned().partition(|name| match block {
             Some(block) => {
                 // Tags that the provider adds to every object differ alone when its block changed.
@@ -274,7 +279,7 @@ impl Context<'_> {
                     .ignore_changes
                     .iter()
                     .any(|ignored| ignored == "all" || root_of(ignored) == name);
-                (default || block.attributes.contains_key(name)) && !ignored
+                (default || block.attributes.contains_key(name) || set_since(name)) && !ignored
             }
             None if pair.same_object => true,
             None => !looks_computed(name) && !knowledge.has_rule(kind, name, Rule::Computed),

@@ -9,6 +9,7 @@ use rollback_config::Location;
 use rollback_state::{Instance, InstanceId, Mode, State};
 use serde_json::Value;
 
+use crate::elsewhere::is_unique_id;
 use crate::history::History;
 use crate::json::provider_name;
 use crate::plan::Identity;
@@ -62,7 +63,7 @@ pub(crate) fn pair<'a>(current: &'a State, target: Option<&'a State>, history: &
     matcher.unchanged();
     matcher.by_provider();
     matcher.by_chain(history);
-    matcher.by_address();
+    matcher.by_address(history);
     matcher.pairing
 }
 
@@ -256,8 +257,9 @@ impl<'a> Matcher<'a> {
         self.settle(found, false);
     }
 
-    /// What is left at one address in both states.
-    fn by_address(&mut self) {
+    /// What is left at one address in both states. Where a `removed` block let go of the one and another took its address
+    /// since, they are two that live side by side.
+    fn by_address(&mut self, history: &History<'_>) {
         let positions = positions(&self.pairing.gone);
         let found = self
             .pairing
@@ -265,12 +267,23 @@ impl<'a> Matcher<'a> {
             .iter()
             .enumerate()
             .filter_map(|(left, instance)| {
-                positions
-                    .get(instance.id())
-                    .map(|right| Found::new(left, *right, Identity::Address))
+                let right = *positions.get(instance.id())?;
+                let other = self.pairing.gone[right];
+                let lives_on = self.are_surely_two(instance, other)
+                    && (history.to_current(other.address()).let_go.is_some()
+                        || history.to_target(instance.address()).let_go.is_some());
+                (!lives_on).then(|| Found::new(left, right, Identity::Address))
             })
             .collect();
         self.settle(found, false);
+    }
+
+    /// Whether both have ids that were made up, and not the same one.
+    fn are_surely_two(&self, current: &Instance, target: &Instance) -> bool {
+        match (current.identifier(self.current), target.identifier(self.target)) {
+            (Some(now), Some(then)) => now != then && is_unique_id(&now) && is_unique_id(&then),
+            _ => false,
+        }
     }
 }
 

@@ -158,6 +158,8 @@ pub struct Change {
     /// The address that the joined state gives an object that is to be destroyed, where another
     /// object returns to the address at which it lives now.
     pub parked: Option<Address>,
+    /// The `import` block that it is let go for.
+    pub taken_in: Option<TakenIn>,
     /// How the joined state differs from the live record of this object.
     pub(crate) record: Record,
     /// The attributes now, masked, with a matching tree of `true` for what is sensitive.
@@ -175,6 +177,13 @@ impl Change {
             _ => None,
         }
     }
+}
+
+/// An `import` block that took an object in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The id in the block, where it is written out.
+    pub id: Option<String>,
 }
 
 /// What `join` does to the record of an object beyond its address.
@@ -221,6 +230,7 @@ impl Change {
             id: None,
             holds: None,
             parked: None,
+            taken_in: None,
             record: Record::default(),
             before: None,
             after: None,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::context::Context;
 use crate::history::{Trace, import_of};
 use crate::matching::is_same_real_object;
-use crate::plan::{Change, Fate, Identity};
+use crate::plan::{Change, Fate, Identity, TakenIn};
 use crate::rules;
 
 const NO_STATE: &str = "No snapshot has its attributes at the target; Terraform's own plan tells what changes.";
@@ -140,14 +140,27 @@ fn keep(instance: &Instance, to: Address, reason: &str) -> Change {
 fn let_go_again(context: &Context<'_>, instance: &Instance, trace: &Trace) -> Option<Change> {
     let target = context.input.target_config;
     let end = trace.address.as_ref().unwrap_or(instance.address());
-    let reason = match (&trace.imported, &trace.let_go) {
-        (Some(at), _) if target.is_none_or(|target| import_of(target, end).is_none()) => {
-            format!("It existed before Terraform took it in ({at}): it is let go, not destroyed.")
-        }
+    let taken_in = trace
+        .imported
+        .as_ref()
+        .filter(|_| target.is_none_or(|target| import_of(target, end).is_none()))
+        .filter(|_| !context.elsewhere.is_made(instance));
+    let reason = match (taken_in, &trace.let_go) {
+        (Some(import), _) => format!(
+            "It existed before Terraform took it in ({}): it is let go, not destroyed.",
+            import.at
+        ),
         (_, Some(at)) => format!("A removed block ({at}) lets go of it: it is not destroyed."),
         _ => return None,
     };
-    Some(forget(context, instance, reason))
+    let mut change = forget(context, instance, reason);
+    change.taken_in = taken_in.map(|import| TakenIn {
+        id: import
+            .id
+            .as_ref()
+            .and_then(|id| id.literal.as_ref()?.as_str().map(str::to_owned)),
+    });
+    Some(change)
 }
 
 /// Another stack had it at the target.
@@ -254,8 +267,9 @@ fn let_go_since(trace: &Trace) -> Option<String> {
         (Some(at), _) => Some(format!(
             "A removed block ({at}) let go of it since without destroying it: it is taken in again."
         )),
-        (None, Some(at)) => Some(format!(
-            "It exists without Terraform, which takes it in on the way to the target ({at})."
+        (None, Some(import)) => Some(format!(
+            "It exists without Terraform, which takes it in on the way to the target ({}).",
+            import.at
         )),
         _ => None,
     }

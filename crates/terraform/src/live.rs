@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::backend::BackendConfig;
 use crate::binary::Terraform;
+use crate::data_folder::data_folder;
 use crate::error::TerraformError;
 use crate::folder::Folder;
 use crate::local_state;
@@ -69,7 +70,7 @@ impl fmt::Debug for Backend {
 
 impl Backend {
     /// The backend of the stack in a folder: what `init` recorded there (with what `-backend-config` gave), else the backend block
-    /// of its configuration, else local. The workspace: as given, else as chosen in the folder (`.terraform/environment`), else
+    /// of its configuration, else local. The workspace: as given, else as chosen in the folder (`environment` of its data folder), else
     /// `default`.
     pub fn detect(
         stack_folder: &Path,
@@ -77,7 +78,7 @@ impl Backend {
         workspace: Option<&str>,
     ) -> Result<Backend, TerraformError> {
         let stack_folder = std::path::absolute(stack_folder).map_err(TerraformError::io("find", stack_folder))?;
-        let data_folder = stack_folder.join(".terraform");
+        let data_folder = data_folder(&stack_folder);
         let configured = configured.map(|(kind, attributes)| BackendConfig::new(kind, attributes.clone()));
         let (mut config, source) = match (BackendConfig::from_data_folder(&data_folder)?, &configured) {
             (Some(recorded), _) => (recorded, Source::Record),

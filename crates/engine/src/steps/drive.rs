@@ -218,7 +218,12 @@ impl Drive<'_> {
             Some(stack) => stack.deployed.clone(),
             None => deployed::last(self.context)?,
         };
-        Ok(self.context.repository.is_ancestor(&deployed, &target.commit)?)
+        // A commit that Git has lost is in no line.
+        Ok(self
+            .context
+            .repository
+            .is_ancestor(&deployed, &target.commit)
+            .unwrap_or(false))
     }
 
     fn do_stack(&mut self, stack: &Prepared, done: &mut Done) -> Result<()> {

@@ -54,8 +54,9 @@ impl Secrets {
         self.strings.insert(text.to_string());
         // A key file is often printed line by line, indented.
         if text.contains('\n') {
+            self.strings.insert(text.trim().to_string());
             for line in text.lines().map(str::trim) {
-                if line.len() >= 16 && !line.starts_with("-----") {
+                if line.len() >= 8 && !line.starts_with("-----") && !COMMON.contains(&line) {
                     self.strings.insert(line.to_string());
                 }
             }

@@ -288,6 +288,17 @@ impl StateStorage for S3Storage {
         self.has_locks()
     }
 
+    fn holder(&self) -> Result<Option<LockInfo>, TerraformError> {
+        let of_file = match self.lock_file() {
+            Some(file) => file.holder()?.map(|(holder, _)| holder),
+            None => None,
+        };
+        match (of_file, self.lock_item()) {
+            (None, Some(item)) => Ok(item.holder()?.map(|(holder, _)| holder)),
+            (holder, _) => Ok(holder),
+        }
+    }
+
     fn lock(&self, info: &LockInfo) -> Result<(), TerraformError> {
         let info = LockInfo {
             path: self.settings.path(),

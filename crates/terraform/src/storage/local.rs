@@ -57,6 +57,10 @@ impl StateStorage for LocalStorage {
         Ok(())
     }
 
+    fn holder(&self) -> Result<Option<LockInfo>, TerraformError> {
+        Ok(local_state::holder(&self.path))
+    }
+
     fn write(&self, bytes: &[u8], replaced: Option<&StoredState>, info: &LockInfo) -> Result<(), TerraformError> {
         let held = self.held();
         let Some(lock) = held.as_ref().filter(|lock| lock.info().id == info.id) else {

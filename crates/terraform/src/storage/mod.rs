@@ -87,6 +87,11 @@ pub trait StateStorage: Send + Sync {
     /// [`TerraformError::Locked`] with the holder: then none of them is held under this ID.
     fn lock(&self, info: &LockInfo) -> Result<(), TerraformError>;
 
+    /// Who holds the lock now; none where nobody does, and where a backend does not tell without taking it.
+    fn holder(&self) -> Result<Option<LockInfo>, TerraformError> {
+        Ok(None)
+    }
+
     /// Writes under the locks of `info`, and mends what is kept beside (S3: the digest).
     ///
     /// # Errors

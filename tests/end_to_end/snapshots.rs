@@ -1,0 +1,97 @@
+//! What a snapshot must not take for the deploy of a commit.
+
+use rollback_tests::{data, kill, moved, scenario, wait_until};
+
+use crate::locks::{WAITING, waiting_on_the_way_back};
+
+#[test]
+fn no_snapshot_of_half_an_apply() {
+    scenario(|world| {
+        world.release_of(&data("a", "one"));
+        world.put("hold.tf", WAITING);
+        world.commit("waits");
+        let terraform = world.start_terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
+        wait_until("terraform to hold the lock", || world.is_out("begun"));
+        let known = world.tool(&["releases", "--json"]).json();
+        world
+            .tool(&["snapshot"])
+            .exits(5)
+            .says("OperationTypeApply")
+            .says("take the snapshot when that is done");
+        assert_eq!(world.tool(&["releases", "--json"]).json(), known, "nothing was kept");
+        world.put_out("go");
+        terraform.wait().exits(0);
+        world.snapshot();
+    });
+}
+
+/// After a rollback HEAD is still the commit that was rolled back; the state is not its any more.
+#[test]
+fn no_snapshot_of_what_was_rolled_back() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        let second = world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world
+            .tool(&["snapshot"])
+            .exits(3)
+            .says("is what the rollback from")
+            .says(&format!("git checkout {:.10}", first.commit));
+        world.tool(&["to", &second.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), second.objects);
+        // Deployed anew it is.
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world.apply(&[]);
+        world.snapshot();
+        // And so is a commit that takes the change back.
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world.git(&["revert", "--no-edit", &second.commit]);
+        world.apply(&[]);
+        world.snapshot();
+        assert_eq!(world.objects(), first.objects);
+    });
+}
+
+/// A commit that changes nothing of the stack is the one that was rolled back by another name, whatever wrote the serial.
+#[test]
+fn no_snapshot_of_what_was_rolled_back_by_another_name() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        let second = data("b", "two") + &moved("terraform_data.a", "terraform_data.b");
+        world.release_of(&second);
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world.put("docs/README.md", "words");
+        world.commit("documentation");
+        world.tool(&["snapshot"]).exits(3).says("is what the rollback from");
+        world.terraform(&["taint", "terraform_data.a"]).exits(0);
+        world.terraform(&["untaint", "terraform_data.a"]).exits(0);
+        world.tool(&["snapshot"]).exits(3).says("is what the rollback from");
+    });
+}
+
+#[test]
+fn no_snapshot_while_a_run_has_stopped_halfway() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        kill(tool.pid());
+        tool.wait().died(9);
+        world.tool(&["snapshot"]).exits(5).says("resume");
+        world.put_out("go");
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+    });
+}
+
+/// A rollback that had nothing to do left nothing.
+#[test]
+fn a_rollback_without_an_effect_forbids_no_snapshot() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.put("README.md", "words");
+        world.commit("documentation");
+        world.snapshot();
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world.snapshot();
+    });
+}
