@@ -408,6 +408,15 @@ pub enum StoreError {
     #[error("{place} is not a store: {reason}")]
     NotAStore { place: String, reason: String },
 
+    #[error("there is no store in {place}")]
+    NoStore { place: String },
+
+    #[error("{place} may not be read by this user")]
+    Unreadable {
+        place: String,
+        source: Box<dyn Error + Send + Sync>,
+    },
+
     #[error("cannot write to {place}")]
     ReadOnly {
         place: String,
@@ -475,6 +484,17 @@ impl StoreError {
             StoreError::NewerFormat { .. } => "a newer infra-rollback wrote this store: update this one".to_owned(),
             StoreError::NotAStore { .. } => {
                 "name another folder by INFRA_ROLLBACK_HOME or --store, or move what lies there away".to_owned()
+            }
+            StoreError::NoStore { place } => {
+                format!(
+                    "look at how it is spelled; to make one there: `infra-rollback --store {place} store create`, or \
+                     take the first snapshot"
+                )
+            }
+            StoreError::Unreadable { place, .. } => {
+                format!(
+                    "let this user read {place}; a store holds secrets, so that it is for its owner alone by itself"
+                )
             }
             StoreError::ReadOnly { place, .. } => {
                 format!("make {place} writable for this user, or set INFRA_ROLLBACK_HOME to a folder that is")

@@ -108,6 +108,87 @@ fn a_series_stays_small_and_every_version_reads_in_two_fetches() {
     }
 }
 
+/// A content of 200 lines, of which one in forty changes with each version.
+fn busy(number: usize) -> Vec<u8> {
+    let lines = (0..200).map(|line| {
+        let phase = line * 7 % 40;
+        let changed = (number + phase) / 40;
+        format!("{line}: {}\n", BlobId::of(format!("{line} {changed}").as_bytes()))
+    });
+    lines.collect::<String>().into_bytes()
+}
+
+fn busy_series(count: usize, pays: fn(usize, usize, usize) -> bool) -> (Shelf, Vec<BlobId>) {
+    let shelf = Shelf::default();
+    let mut ids: Vec<BlobId> = Vec::new();
+    for number in 0..count {
+        let bytes = busy(number);
+        let id = BlobId::of(&bytes);
+        let difference = ids
+            .last()
+            .map(|like| difference_to(&shelf, &id, &bytes, like, pays).unwrap());
+        ids.push(shelf.place(
+            id,
+            difference.flatten().unwrap_or_else(|| encode_whole(&bytes).unwrap()),
+        ));
+    }
+    (shelf, ids)
+}
+
+/// What has to be decompressed to read a blob beside the whole copy, in bytes as they lie, and the whole copy.
+fn read_through(shelf: &Shelf, id: &BlobId) -> (usize, usize) {
+    let bases = shelf.bases(id);
+    let Some((whole, between)) = bases.split_last() else {
+        return (0, shelf.stored(id).len());
+    };
+    let differences = between.iter().chain([id]).map(|id| shelf.stored(id).len());
+    (differences.sum(), shelf.stored(whole).len())
+}
+
+#[test]
+fn what_a_read_costs_does_not_grow_with_the_history() {
+    let (shelf, ids) = busy_series(200, pays);
+    let mut wholes = 0;
+    let mut longest = 0;
+    for (number, id) in ids.iter().enumerate() {
+        let (differences, whole) = read_through(&shelf, id);
+        assert!(differences <= whole, "{differences} of {whole} bytes at {number}");
+        wholes += usize::from(differences == 0);
+        longest = longest.max(shelf.bases(id).len());
+    }
+    assert!(wholes > 2, "a new chain begins again and again");
+    assert!(wholes * 20 < ids.len(), "and not too often: {wholes}");
+    assert!(longest < 16, "{longest} links");
+    for number in [0, 1, 47, 48, 100, 198, 199] {
+        assert!(
+            decode(&shelf, &ids[number]).unwrap() == busy(number),
+            "version {number}"
+        );
+    }
+}
+
+/// Before the sum was bounded, a chain went on as long as each difference alone was small.
+#[test]
+fn a_chain_that_was_written_without_a_bound_is_read_and_ends() {
+    let (shelf, ids) = busy_series(64, |own, _, whole| own < whole / 2);
+    let beyond = (0..64).rev().find(|number| {
+        let (differences, whole) = read_through(&shelf, &ids[*number]);
+        differences > whole
+    });
+    let beyond = beyond.expect("the old rule goes beyond the bound");
+    for number in (0..64).step_by(7).chain([beyond]) {
+        assert!(
+            decode(&shelf, &ids[number]).unwrap() == busy(number),
+            "version {number}"
+        );
+    }
+    // What is put after it stays within the bound: by a base further down, or by a chain of its own.
+    let next = shelf.put(&[busy(beyond), b"more".to_vec()].concat(), Some(&ids[beyond]));
+    let (differences, whole) = read_through(&shelf, &next);
+    assert!(differences <= whole, "{differences} of {whole} bytes");
+    assert!(decode(&shelf, &next).unwrap().ends_with(b"more"));
+}
+
 #[test]
 fn the_base_is_the_position_with_its_lowest_digit_lowered() {
     for (position, base) in [
