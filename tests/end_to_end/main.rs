@@ -22,6 +22,7 @@ mod keys;
 mod kill;
 mod leases;
 mod locks;
+mod looking;
 mod notices;
 mod places;
 mod poison;

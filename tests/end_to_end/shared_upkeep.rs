@@ -105,7 +105,7 @@ fn a_copy_that_is_killed_goes_on_and_is_the_same_store() {
         let (store, made) = releases(&mut world);
         let there = states(&world, &store);
         // Out of the shared store, and from the copy into another shared one.
-        let local = world.path().with_file_name("copy").display().to_string();
+        let local = world.out.join("copy").display().to_string();
         let other = shared_store().unwrap();
         for (from, to) in [(&store, &local), (&local, &other)] {
             if to.starts_with("s3://") {

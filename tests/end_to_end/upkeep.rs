@@ -31,7 +31,7 @@ fn ids(world: &World, arguments: &[&str]) -> Vec<String> {
 #[test]
 fn old_releases_go_and_what_is_needed_stays() {
     scenario(|world| {
-        let place = world.path().with_file_name("kept");
+        let place = world.out.join("kept");
         let store = place.to_str().unwrap().to_owned();
         let with = |arguments: &[&str]| world.tool(&[&["--store", store.as_str()], arguments].concat());
         let mut commits = Vec::new();
@@ -87,7 +87,7 @@ fn a_copy_is_the_same_store_and_the_index_can_be_made_anew() {
         let first = world.release_of(&data("a", "one"));
         world.release_of(&data("a", "two"));
         world.tool(&["releases", "pin", &first.commit]).exits(0);
-        let copy = world.path().with_file_name("copy");
+        let copy = world.out.join("copy");
         let copy = copy.to_str().unwrap();
         let source = world.home.join("store").to_str().unwrap().to_owned();
         let copied = world.tool(&["store", "copy", &source, copy, "--json"]);

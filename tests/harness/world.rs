@@ -237,6 +237,26 @@ impl World {
         self.run(&self.repo, tool(), arguments, environment)
     }
 
+    /// Runs the tool where a folder is mounted to be read alone. `None` where Linux does not let this user mount.
+    pub fn tool_beside_read_only(&self, folder: &Path, arguments: &[&str]) -> Option<Ran> {
+        let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\"";
+        let (folder, program) = (folder.to_string_lossy(), tool().to_string_lossy());
+        let unshare = Path::new("unshare");
+        let alone = ["--user", "--map-root-user", "--mount", "sh", "-c"];
+        let possible = Command::new(unshare)
+            .args(alone)
+            .arg(mount)
+            .arg(folder.as_ref())
+            .output();
+        if !possible.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: a folder cannot be mounted to be read alone");
+            return None;
+        }
+        let script = format!("{mount} && exec \"$@\"");
+        let words = [&alone[..], &[&script, &folder, &program], arguments].concat();
+        Some(self.run(&self.repo, unshare, &words, &[]))
+    }
+
     /// Runs the tool in some folder.
     pub fn tool_in(&self, folder: &Path, arguments: &[&str]) -> Ran {
         self.run(folder, tool(), arguments, &[])

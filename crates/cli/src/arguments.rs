@@ -6,11 +6,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 mod incident;
+mod purpose;
 
 pub use incident::{
     BakeArguments, BakeCommand, DrillArguments, OnFailure, ReportArguments, ReportFormat, SkipArguments,
     VerifyArguments,
 };
+pub use purpose::Purpose;
 
 /// Get production back: snapshots Terraform stacks per release and rolls them back, object by object.
 #[derive(Debug, Parser)]
@@ -57,6 +59,9 @@ pub struct Global {
     /// Say more; twice for the details of what is called
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// What the command does with the store; nothing that is typed.
+    #[arg(skip)]
+    pub purpose: Purpose,
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{
-    Arguments, AuditCommand, Command, ImportCommand, LocksCommand, RunsCommand, StateCommand, StoreCommand,
+    Arguments, AuditCommand, Command, Global, ImportCommand, LocksCommand, RunsCommand, StateCommand, StoreCommand,
     TokensCommand,
 };
 use output::{Output, exit_code};
@@ -73,7 +73,10 @@ fn log(verbose: u8) {
 }
 
 fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
-    let global = &arguments.global;
+    let global = &Global {
+        purpose: arguments.command.purpose(),
+        ..arguments.global.clone()
+    };
     let done = |()| 0;
     if let Some(url) = &global.server {
         return remote::run(url, arguments, output);

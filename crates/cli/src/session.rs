@@ -19,7 +19,7 @@ use rollback_store_aws::{AwsStore, Location};
 use rollback_store_local::LocalStore;
 use rollback_terraform::{Storages, Terraform};
 
-use crate::arguments::{Global, VariableArguments, VouchArguments, WaitArguments};
+use crate::arguments::{Global, Purpose, VariableArguments, VouchArguments, WaitArguments};
 use crate::output::Output;
 use crate::steps;
 use crate::watch::Watch;
@@ -138,7 +138,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
     let home = home()?;
     let store = match opened {
         Some(store) => store,
-        None => configured_place(global, &located)?.open()?,
+        None => configured_place(global, &located)?.open(global.purpose)?,
     };
     if located.settings.stacks.is_empty() {
         let catalogue = Catalogue::new(store.as_ref(), &located.project);
@@ -269,7 +269,7 @@ pub fn open_store(folder: &Path, global: &Global, project: Option<&str>) -> Resu
         (None, Some(text)) => StorePlace::parse(text, folder)?,
         (None, None) => StorePlace::Folder(home()?.join("store")),
     };
-    let store = place.open()?;
+    let store = place.open(global.purpose)?;
     Ok(Kept {
         store,
         project,
@@ -364,9 +364,19 @@ impl StorePlace {
         }
     }
 
-    pub fn open(&self) -> Result<Arc<dyn Store>> {
+    /// A folder that a person names is made a store by commands that put the first thing into one, and by no other: a
+    /// slip of the finger must not look like a store without releases. The embedded store of this user
+    /// is there from the first command on.
+    pub fn open(&self, purpose: Purpose) -> Result<Arc<dyn Store>> {
         Ok(match self {
-            StorePlace::Folder(folder) => Arc::new(LocalStore::open(folder)?),
+            StorePlace::Folder(folder) => {
+                let own = home().is_ok_and(|home| home.join("store") == *folder) && !folder.exists();
+                Arc::new(match purpose {
+                    Purpose::Read if !own => LocalStore::open_to_read(folder)?,
+                    Purpose::Write if !own => LocalStore::open_existing(folder)?,
+                    _ => LocalStore::open(folder)?,
+                })
+            }
             StorePlace::Shared(location) => Arc::new(AwsStore::open(location)?),
         })
     }

@@ -49,6 +49,15 @@ impl BlobFolder {
         })
     }
 
+    /// Without a folder or a file being touched.
+    pub(crate) fn open_to_read(home: &Path) -> BlobFolder {
+        BlobFolder {
+            folder: home.join(FOLDER),
+            temporary: home.join(TEMPORARY),
+            largest: LARGEST_BLOB,
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn with_largest(self, largest: u64) -> BlobFolder {
         BlobFolder { largest, ..self }

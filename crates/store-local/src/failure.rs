@@ -10,10 +10,17 @@ use rusqlite::ErrorCode;
 /// How long a call waits for other processes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Actions that need no more than permission to read.
+const READING: [&str; 4] = ["read", "list", "look at", "look for"];
+
 /// `action` completes "cannot …".
 pub(crate) fn of_file(action: &str, path: &Path, error: Error) -> StoreError {
     let place = path.display().to_string();
     match error.kind() {
+        ErrorKind::PermissionDenied if READING.contains(&action) => StoreError::Unreadable {
+            place,
+            source: error.into(),
+        },
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly {
             place,
             source: error.into(),
@@ -92,6 +99,10 @@ mod tests {
             let error = of_file("write", path, kind.into());
             assert!(error.hint().unwrap().contains(expected), "{kind:?}: {error}");
             assert!(error.to_string().contains("/home/x"), "{error}");
+        }
+        for action in READING {
+            let error = of_file(action, path, ErrorKind::PermissionDenied.into());
+            assert!(error.hint().unwrap().contains("read /home/x"), "{action}: {error}");
         }
         for (code, expected) in [
             (rusqlite::ffi::SQLITE_READONLY, "writable"),

@@ -29,11 +29,7 @@ pub(crate) fn prepare(home: &Path) -> Result<(), StoreError> {
         Err(error) => return Err(of_file("read", &marker, error)),
     }
     if home.join(DATABASE).exists() {
-        let reason = format!("its file {MARKER:?} is gone");
-        return Err(StoreError::Damaged {
-            place: home.display().to_string(),
-            reason,
-        });
+        return Err(without_marker(home));
     }
     make_folder(&home.join(TEMPORARY))?;
     let write = || {
@@ -44,6 +40,28 @@ pub(crate) fn prepare(home: &Path) -> Result<(), StoreError> {
         File::open(home)?.sync_all()
     };
     write().map_err(|error| of_file("write", &marker, error))
+}
+
+/// As [`prepare`] for a store that is to be there: nothing is made.
+pub(crate) fn expect(home: &Path) -> Result<(), StoreError> {
+    let marker = home.join(MARKER);
+    match fs::read_to_string(&marker) {
+        Ok(text) => check(home, &text),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(no_store(home)),
+        Err(error) if error.kind() == ErrorKind::NotFound && home.join(DATABASE).exists() => Err(without_marker(home)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::NoStore {
+            place: home.display().to_string(),
+        }),
+        Err(error) => Err(of_file("read", &marker, error)),
+    }
+}
+
+fn without_marker(home: &Path) -> StoreError {
+    let reason = format!("its file {MARKER:?} is gone");
+    StoreError::Damaged {
+        place: home.display().to_string(),
+        reason,
+    }
 }
 
 fn no_store(home: &Path) -> StoreError {

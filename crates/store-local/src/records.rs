@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, Transactio
 
 use crate::failure::{PATIENCE, of_database, of_file};
 use crate::format::FORMAT;
+use crate::unwritable::{self, AtRest};
 
 pub(crate) const DATABASE: &str = "records.sqlite";
 
@@ -28,6 +29,8 @@ const ABOVE: char = '\x7f';
 pub(crate) struct Records {
     path: PathBuf,
     connection: Mutex<Connection>,
+    /// Of a database that is read without locks: what shows that nobody writes to it meanwhile.
+    at_rest: Option<AtRest>,
 }
 
 impl Records {
@@ -45,26 +48,45 @@ impl Records {
         let records = Records {
             path,
             connection: Mutex::new(connection),
+            at_rest: None,
         };
-        let found: i64 =
-            records.read(|connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
-        match u64::try_from(found) {
-            Ok(0) => records.write("prepare", |transaction| {
+        if !records.is_prepared()? {
+            records.write("prepare", |transaction| {
                 transaction.execute_batch(SCHEMA)?;
                 transaction.pragma_update(None, "user_version", FORMAT as i64)
-            })?,
-            Ok(FORMAT) => {}
-            Ok(found) => {
-                let place = records.path.display().to_string();
-                return Err(StoreError::NewerFormat {
-                    place,
-                    found,
-                    supported: FORMAT,
-                });
-            }
-            Err(_) => return Err(records.damaged("its version is negative")),
+            })?;
         }
         Ok(records)
+    }
+
+    /// Of a store that this user may not write.
+    pub(crate) fn open_to_read(home: &Path) -> Result<Records, StoreError> {
+        let path = home.join(DATABASE);
+        let (connection, at_rest) = unwritable::connect(&path)?;
+        let records = Records {
+            path,
+            connection: Mutex::new(connection),
+            at_rest,
+        };
+        if !records.is_prepared()? {
+            return Err(records.damaged("it was never finished"));
+        }
+        Ok(records)
+    }
+
+    /// Whether the tables are there, in the format that this program knows.
+    fn is_prepared(&self) -> Result<bool, StoreError> {
+        let found: i64 = self.read(|connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
+        match u64::try_from(found) {
+            Ok(0) => Ok(false),
+            Ok(FORMAT) => Ok(true),
+            Ok(found) => Err(StoreError::NewerFormat {
+                place: self.path.display().to_string(),
+                found,
+                supported: FORMAT,
+            }),
+            Err(_) => Err(self.damaged("its version is negative")),
+        }
     }
 
     pub(crate) fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError> {
@@ -171,7 +193,10 @@ impl Records {
 
     fn read<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        patiently(|| work(&connection)).map_err(|error| of_database("read", &self.path, error))
+        let found = patiently(|| work(&connection));
+        // Before anything that was read is believed, an error included.
+        self.at_rest.as_ref().map_or(Ok(()), AtRest::check)?;
+        found.map_err(|error| of_database("read", &self.path, error))
     }
 
     /// All of `work` or nothing, durable when it returns.
@@ -191,6 +216,16 @@ impl Records {
             place: self.path.display().to_string(),
             reason: reason.to_owned(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn without_locks(path: &Path) -> Result<Records, StoreError> {
+        let (connection, at_rest) = unwritable::connect_without_locks(path)?;
+        Ok(Records {
+            path: path.to_owned(),
+            connection: Mutex::new(connection),
+            at_rest: Some(at_rest),
+        })
     }
 
     #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::records::DATABASE;
 
 mod disk;
 mod killed;
+mod looking;
 mod shared;
 
 fn home() -> TempDir {

@@ -1,10 +1,12 @@
 //! `store`: the store itself, made and looked after.
 
 use rollback_engine::error::Result;
+use rollback_release::StoreError;
 use rollback_store_aws::{AwsStore, Outcome, Setting};
+use rollback_store_local::LocalStore;
 use serde_json::{Value, json};
 
-use crate::arguments::Global;
+use crate::arguments::{Global, Purpose};
 use crate::output::{Output, Tone};
 use crate::session::{self, StorePlace};
 
@@ -17,9 +19,14 @@ pub fn create(global: &Global, dry: bool, output: &Output) -> Result<()> {
             AwsStore::open(location)?.create_missing(dry, &progress)?
         }
         StorePlace::Folder(folder) => {
-            let there = folder.is_dir();
+            let there = match LocalStore::open_existing(folder) {
+                Ok(_) => true,
+                // An empty folder is none yet.
+                Err(StoreError::NoStore { .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
             if !there && !dry {
-                place.open()?;
+                place.open(Purpose::Make)?;
             }
             vec![Setting {
                 what: format!("folder {}", folder.display()),

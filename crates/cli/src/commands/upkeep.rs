@@ -6,10 +6,11 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::upkeep::needed_releases;
+use rollback_release::StoreError;
 use rollback_release::upkeep::{self, CopyError, Options, Plan, Retention};
 use serde_json::{Value, json};
 
-use crate::arguments::{GcArguments, Global, VariableArguments};
+use crate::arguments::{GcArguments, Global, Purpose, VariableArguments};
 use crate::output::{Output, Tone};
 use crate::session::{self, StorePlace};
 
@@ -246,13 +247,13 @@ pub fn copy(from: &str, to: &str, output: &Output) -> Result<()> {
     if let StorePlace::Folder(folder) = &from
         && !folder.is_dir()
     {
-        // Opening it would make it.
-        return Err(EngineError::failed(format!(
-            "there is no store in {}",
-            folder.display()
-        )));
+        // The embedded store of this user would be made.
+        return Err(StoreError::NoStore {
+            place: folder.display().to_string(),
+        }
+        .into());
     }
-    let (source, target) = (from.open()?, to.open()?);
+    let (source, target) = (from.open(Purpose::Read)?, to.open(Purpose::Make)?);
     let bar = Bar::new(output);
     let copied = upkeep::copy(source.as_ref(), target.as_ref(), &mut |what, done, total| {
         bar.tell(what, done, total);

@@ -8,23 +8,27 @@ use super::*;
 
 /// Runs a test of this binary as a child whose folder is a small disk, after `before` was done in it.
 fn on_a_disk_of_its_own(test: &str, before: &str) {
-    let home = home();
     let mount = "mount -t tmpfs -o size=2m,mode=0700 none \"$0\"";
+    with_mount(test, home().path(), &format!("{mount} && {before}"));
+}
+
+/// Runs a test of this binary as a child for whom `mount`, a script with the folder as `$0`, was done.
+pub(super) fn with_mount(test: &str, home: &Path, mount: &str) {
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
     let possible = unshare
         .arg(mount)
-        .arg(home.path())
+        .arg(home)
         .output()
         .is_ok_and(|output| output.status.success());
     if !possible {
         return;
     }
-    let child = command(test, home.path(), "");
+    let child = command(test, home, "");
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
-        .arg(format!("{mount} && {before} && exec \"$@\""))
-        .arg(home.path())
+        .arg(format!("{mount} && exec \"$@\""))
+        .arg(home)
         .arg(child.get_program())
         .args(child.get_args())
         .envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))))
