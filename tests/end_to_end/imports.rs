@@ -291,6 +291,26 @@ fn what_cannot_be_had_is_an_error_with_advice() {
     });
 }
 
+/// A bucket lists a thousand at a time, versions and delete markers together.
+#[test]
+fn every_page_of_a_long_list_is_read() {
+    with_bucket(|mut world, bucket| {
+        committed(&mut world);
+        for serial in 1..=1005 {
+            bucket.put(KEY, &state(serial, "one", ""), &[]);
+            if serial % 100 == 0 {
+                bucket.delete(KEY);
+            }
+        }
+        let place = ["--bucket", &bucket.name, "--key", KEY, "--dry-run"];
+        let report = import(&world, &place).json();
+        assert_eq!(counts(&report), [1015, 1005, 0, 10], "{}", report["notes"]);
+        let serials = report["releases"].as_array().into_iter().flatten();
+        let serials: Vec<u64> = serials.filter_map(|one| one["serial"].as_u64()).collect();
+        assert!(serials.iter().copied().eq(1..=1005), "in their order: {serials:?}");
+    });
+}
+
 #[test]
 fn killed_and_again() {
     with_bucket(|mut world, bucket| {

@@ -22,6 +22,7 @@ mod keys;
 mod kill;
 mod leases;
 mod locks;
+mod long_history;
 mod looking;
 mod notices;
 mod places;
