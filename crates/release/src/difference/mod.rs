@@ -90,10 +90,11 @@ pub fn encode_like(raw: &dyn RawBlobs, bytes: &[u8], like: &BlobId) -> Result<Op
 /// Whether a difference is worth it: what it takes itself, what it and all that it is read through take, and what the
 /// whole copy at the end of its chain takes, in bytes where they lie.
 ///
-/// Measured with the benchmark `storage` on states of 21 MB of which 0.5 % changes: after 200 versions the slowest read took
-/// 1.8 times the processor time of a plain copy's, after 1,000 on a machine with seven processes to each processor 2.2 times;
-/// with no bound on the sum 3 times. Half of the bound gains little (1.7 instead of 1.8): most of it is the memory of a
-/// second content. Building the content while the whole copy is decompressed bit by bit was tried and is slower.
+/// Measured with the benchmark `storage` on states of 21 MB of which 0.5 % changes, with the bound on the sum alone: after 200
+/// versions the slowest read took 1.8 times the processor time of a plain copy's, after 1,000 on a machine with seven
+/// processes to each processor 2.2 times; with no bound on the sum 3 times. Half of the bound gains little (1.7 instead of
+/// 1.8): most of it is the memory of a second content. Building the content while the whole copy is decompressed bit by
+/// bit was tried and is slower.
 fn pays(own: usize, chain: usize, whole: usize) -> bool {
     own < whole / 2 && chain <= whole
 }
