@@ -13,6 +13,7 @@ mod configurations;
 mod crash;
 mod damage;
 mod drills;
+mod exchange;
 mod guards;
 mod identity;
 mod import_blocks;

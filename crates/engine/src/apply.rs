@@ -4,14 +4,16 @@
 use std::time::Instant;
 
 use rollback_state::State;
-use rollback_terraform::{ApplyEnd, ApplyOutcome, ChildRecord, Event as TerraformEvent, Plan, ResourceChange};
+use rollback_terraform::{
+    ApplyEnd, ApplyOutcome, ChildRecord, Event as TerraformEvent, Plan, ResourceChange, SealedPlan,
+};
 
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Kind, Result};
 use crate::folder::WorkFolder;
 use crate::journal::{Event, Journal};
 use crate::observe::Stage;
-use crate::prepare::{Prepared, sha256_of};
+use crate::prepare::Prepared;
 use crate::recover;
 use crate::terraform_error;
 use crate::writing::{self, Reading};
@@ -46,7 +48,7 @@ pub fn stack(
     targets: &[String],
     journal: &mut Journal<'_>,
 ) -> Result<Left> {
-    let (Some(work), Some(plan)) = (&prepared.work, &prepared.plan) else {
+    let (Some(work), Some(sealed), Some(plan)) = (&prepared.work, &prepared.sealed, &prepared.plan) else {
         return Err(EngineError::failed(
             "this plan was made without terraform and cannot be applied",
         ));
@@ -59,14 +61,15 @@ pub fn stack(
         return Ok(nothing());
     }
     let written = write(context, stack, prepared, work, journal)?;
-    if written && prepared.live.file().is_none() {
-        plan_again(context, stack, prepared, work, plan, targets)?;
-    }
+    let again = (written && prepared.live.file().is_none())
+        .then(|| plan_again(context, stack, prepared, work, plan, targets))
+        .transpose()?;
     if let Some(path) = prepared.live.file() {
         work.link_state(&path)?;
     }
     if has_changes(plan) {
-        apply(context, stack, prepared, work, journal, written)?;
+        let sealed = again.as_ref().unwrap_or(sealed);
+        apply(context, stack, prepared, (work, sealed), journal, written)?;
     }
     context.observer.stage(&stack.name, Stage::Verifying);
     verify(context, stack, work, plan, targets, journal)
@@ -137,7 +140,8 @@ pub(crate) fn changed_meanwhile(stack: &str) -> EngineError {
     .hint("run the command again: it plans from what is there now")
 }
 
-/// Plans on the remote backend that has the joined state now, and proves that the plan is the approved one.
+/// Plans on the remote backend that has the joined state now, and proves that the plan, which is then the one to apply, does what
+/// was approved.
 fn plan_again(
     context: &Context,
     stack: &Stack,
@@ -145,9 +149,9 @@ fn plan_again(
     work: &WorkFolder,
     approved: &Plan,
     targets: &[String],
-) -> Result<()> {
+) -> Result<SealedPlan> {
     context.observer.stage(&prepared.stack, Stage::Planning);
-    let again = work
+    let (sealed, again) = work
         .plan(context, stack, targets)
         .map_err(|error| error.kind(Kind::Halfway))?;
     if again.digest() != approved.digest() {
@@ -160,37 +164,21 @@ fn plan_again(
         )
         .hint("something changed in between; `resume` shows the new plan and asks again"));
     }
-    Ok(())
+    Ok(sealed)
 }
 
 fn apply(
     context: &Context,
     stack: &Stack,
     prepared: &Prepared,
-    work: &WorkFolder,
+    (work, sealed): (&WorkFolder, &SealedPlan),
     journal: &mut Journal<'_>,
     written: bool,
 ) -> Result<()> {
     context.observer.stage(&stack.name, Stage::Applying);
-    let plan_file = work.plan_file();
-    let plan_sha256 = sha256_of(&plan_file)?;
-    // On a remote backend whose state was rearranged the file is a new one, compared by what it does.
-    let replanned = prepared.live.file().is_none() && !work.direct;
-    if !replanned && prepared.plan_sha256.as_ref() != Some(&plan_sha256) {
-        return not_applied(
-            context,
-            prepared,
-            journal,
-            EngineError::failed(format!(
-                "stack {}: the plan file is not the one that was approved; it is not applied",
-                stack.name
-            )),
-            written,
-        );
-    }
     journal.append(Event::ApplyIntended {
         stack: stack.name.clone(),
-        plan_sha256,
+        plan_sha256: sealed.sha256().to_owned(),
         folder: work.root().to_string_lossy().into_owned(),
     })?;
     let begun = Instant::now();
@@ -208,10 +196,9 @@ fn apply(
                 })
                 .map_err(|error| error.to_string().into())
         };
-        work.folder
-            .apply(&plan_file, &mut on_start, &mut |event: TerraformEvent| {
-                context.observer.terraform(&stack.name, &event);
-            })
+        work.folder.apply(sealed, &mut on_start, &mut |event: TerraformEvent| {
+            context.observer.terraform(&stack.name, &event);
+        })
     };
     drop(note);
     let outcome = match outcome {

@@ -11,7 +11,7 @@ use rollback_release::StackRecord;
 use rollback_repository::{CommitId, SkipReason, Skipped, is_lfs_pointer};
 use rollback_state::State;
 use rollback_terraform::{
-    BackendConfig, Event, Folder, FolderOptions, InitOptions, Plan, PlanOptions, PlanOutcome, TerraformError,
+    BackendConfig, Event, Folder, FolderOptions, InitOptions, Plan, PlanOptions, PlanOutcome, SealedPlan, TerraformError,
     data_folder,
 };
 
@@ -24,8 +24,8 @@ use crate::observe::Stage;
 use crate::target::Target;
 use crate::terraform_error;
 
-/// The plan file's name in the folder.
-pub const PLAN_FILE: &str = "infra-rollback.tfplan";
+/// The plan file's name in the folder, until it is sealed.
+const PLAN_FILE: &str = "infra-rollback.tfplan";
 /// The plan of what is left afterwards; never applied.
 const LEFT_FILE: &str = "infra-rollback.left.tfplan";
 /// The values that were given for this run.
@@ -222,13 +222,16 @@ impl WorkFolder {
         write(&self.state, state.bytes())
     }
 
-    /// `terraform plan` over what the folder holds, initialising first if Terraform asks for it.
+    /// `terraform plan` over what the folder holds, initialising first if Terraform asks for it. What is told of the plan is
+    /// told of the sealed one: nothing that is put into the folder afterwards counts.
     ///
     /// # Errors
     /// Terraform's own, each with what to do.
-    pub fn plan(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<Plan> {
+    pub fn plan(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<(SealedPlan, Plan)> {
         let outcome = self.plan_file_made(context, stack, targets, PLAN_FILE)?;
-        self.folder.show_plan(&outcome.plan_file).map_err(terraform_error)
+        let sealed = SealedPlan::take(&outcome.plan_file).map_err(terraform_error)?;
+        let plan = self.folder.show_sealed(&sealed).map_err(terraform_error)?;
+        Ok((sealed, plan))
     }
 
     /// As [`WorkFolder::plan`]; none where there is nothing to do, which spares asking what.
@@ -302,10 +305,6 @@ impl WorkFolder {
         let _ = std::fs::remove_file(&self.state);
         live.backend().write_override(self.root()).map_err(terraform_error)?;
         self.init()
-    }
-
-    pub fn plan_file(&self) -> PathBuf {
-        self.root().join(PLAN_FILE)
     }
 }
 

@@ -12,7 +12,7 @@ use rollback_policy::Evaluation;
 use rollback_release::StackRecord;
 use rollback_repository::CommitId;
 use rollback_state::{Mode, State};
-use rollback_terraform::Plan;
+use rollback_terraform::{Plan, SealedPlan};
 use sha2::{Digest, Sha256};
 
 use crate::assigned::Values;
@@ -63,11 +63,11 @@ pub struct Prepared {
     pub live: Live,
     pub inverse: InversePlan,
     pub joined: Joined,
-    /// The private folder with the plan file; none where Terraform was left out.
+    /// The private folder that the plan was made in; none where Terraform was left out.
     pub work: Option<WorkFolder>,
     pub plan: Option<Plan>,
-    /// Of the plan file as it was shown.
-    pub plan_sha256: Option<String>,
+    /// The very bytes that the plan was read from, for terraform to apply.
+    pub sealed: Option<SealedPlan>,
     pub reconciled: Reconciled,
     pub redactor: Arc<Redactor>,
     pub envelope: Envelope,
@@ -230,7 +230,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         deployed: &deployed,
         live: &live,
     };
-    let (work, plan) = match request.folder {
+    let (work, sealed, plan) = match request.folder {
         Some(root) => {
             let candidates = probe::candidates(&inverse, goal.state.as_ref());
             let asking = match candidates.is_empty() {
@@ -272,10 +272,10 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
                 )),
                 _ => {}
             }
-            let (work, plan) = made?;
-            (Some(work), Some(plan))
+            let (work, sealed, plan) = made?;
+            (Some(work), Some(sealed), Some(plan))
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     warnings.extend(carried.notes.iter().cloned());
     let goal_values = Values::new(
@@ -349,7 +349,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         live,
         inverse,
         joined,
-        plan_sha256: work.as_ref().map(|work| sha256_of(&work.plan_file())).transpose()?,
+        sealed,
         work,
         plan,
         reconciled,
@@ -564,15 +564,15 @@ impl Way<'_> {
         )
     }
 
-    fn plan(&self, root: &Path, joined: &Joined, carried: &Carried) -> Result<(WorkFolder, Plan)> {
+    fn plan(&self, root: &Path, joined: &Joined, carried: &Carried) -> Result<(WorkFolder, SealedPlan, Plan)> {
         let work = self.folder(root, joined, carried)?;
         let stack = self.request.stack;
         self.context.observer.stage(&stack.name, Stage::Planning);
-        let plan = work.plan(self.context, stack, self.request.targets)?;
+        let (sealed, plan) = work.plan(self.context, stack, self.request.targets)?;
         if plan.errored {
             return Err(EngineError::failed("terraform's plan is not whole"));
         }
-        Ok((work, plan))
+        Ok((work, sealed, plan))
     }
 }
 
@@ -611,11 +611,6 @@ fn lock_of(context: &Context, deployed: &Deployed) -> Result<Option<Vec<u8>>> {
         return Ok(Some(bytes));
     }
     Ok(std::fs::read(context.root.join(&path)).ok())
-}
-
-/// The SHA-256 of a file, hexadecimal.
-pub fn sha256_of(path: &Path) -> Result<String> {
-    Ok(hex::encode(Sha256::digest(std::fs::read(path)?)))
 }
 
 /// What happens to each object, with a digest of what comes out of it.

@@ -22,6 +22,7 @@ use crate::plan::Plan;
 use crate::private;
 use crate::process::{self, Finished, OnStart, Run, Word};
 use crate::schema::ProvidersSchema;
+use crate::sealed::{self, SealedPlan};
 use crate::stamp::stamp;
 use crate::stream::{Event, Progress, Silent, StreamSummary};
 
@@ -158,7 +159,7 @@ impl Folder {
         arguments.extend(options.targets.iter().map(|target| format!("-target={target}").into()));
         arguments.extend(self.var_files());
         let mut summary = StreamSummary::default();
-        let outcome = self.stream("plan", arguments, None, true, &mut summary, progress);
+        let outcome = self.stream("plan", arguments, None, None, true, &mut summary, progress);
         let code = match &outcome {
             Ok(finished) => finished.status.code(),
             Err(_) => None,
@@ -176,14 +177,20 @@ impl Folder {
         Err(self.stream_failure(&outcome?, &summary))
     }
 
-    /// `show -json PLANFILE`: what is in a plan file.
+    /// `show -json PLANFILE`: what is in a plan file that is never applied.
     pub fn show_plan(&self, plan_file: &Path) -> Result<Plan, TerraformError> {
-        let file = self.root.join(plan_file);
-        let bytes = self.document(
-            "show",
-            vec!["show".into(), "-json".into(), "-no-color".into(), file.into()],
-        )?;
-        Plan::parse(bytes)
+        self.show(self.root.join(plan_file).into(), None)
+    }
+
+    /// `show -json`: what is in a plan.
+    pub fn show_sealed(&self, plan: &SealedPlan) -> Result<Plan, TerraformError> {
+        self.show(sealed::NAME.into(), Some(plan))
+    }
+
+    fn show(&self, file: OsString, plan: Option<&SealedPlan>) -> Result<Plan, TerraformError> {
+        let arguments = vec!["show".into(), "-json".into(), "-no-color".into(), file];
+        let finished = self.start("show", arguments, plan, None, true, &mut |_| {})?;
+        Plan::parse(self.read_document(&finished)?)
     }
 
     /// `apply PLANFILE`: these very changes or none.
@@ -195,7 +202,7 @@ impl Folder {
     /// Only where terraform was not started. Everything after that is told by [`ApplyOutcome`].
     pub fn apply(
         &self,
-        plan_file: &Path,
+        plan: &SealedPlan,
         on_start: OnStart<'_>,
         progress: &mut dyn Progress,
     ) -> Result<ApplyOutcome, TerraformError> {
@@ -204,9 +211,17 @@ impl Folder {
             .into();
         arguments.extend(self.lock_timeout());
         arguments.extend(self.parallelism());
-        arguments.push(self.root.join(plan_file).into());
+        arguments.push(sealed::NAME.into());
         let mut summary = StreamSummary::default();
-        let finished = self.stream("apply", arguments, Some(on_start), false, &mut summary, progress)?;
+        let finished = self.stream(
+            "apply",
+            arguments,
+            Some(plan),
+            Some(on_start),
+            false,
+            &mut summary,
+            progress,
+        )?;
         let end = if finished.status.success() && !summary.has_errors() {
             ApplyEnd::Complete
         } else if finished.interrupted {
@@ -286,7 +301,11 @@ impl Folder {
     /// A command that prints one document. Its file is removed once read, since the document is a state or a plan.
     fn document(&self, operation: &str, arguments: Vec<OsString>) -> Result<Vec<u8>, TerraformError> {
         let finished = self.run(operation, arguments, true)?;
-        let outcome = self.succeed(&finished).and_then(|()| finished.stdout());
+        self.read_document(&finished)
+    }
+
+    fn read_document(&self, finished: &Finished) -> Result<Vec<u8>, TerraformError> {
+        let outcome = self.succeed(finished).and_then(|()| finished.stdout());
         finished.remove_logs();
         outcome
     }
@@ -297,13 +316,14 @@ impl Folder {
         arguments: Vec<OsString>,
         may_interrupt_twice: bool,
     ) -> Result<Finished, TerraformError> {
-        self.start(operation, arguments, None, may_interrupt_twice, &mut |_| {})
+        self.start(operation, arguments, None, None, may_interrupt_twice, &mut |_| {})
     }
 
     fn start(
         &self,
         operation: &str,
         arguments: Vec<OsString>,
+        plan: Option<&SealedPlan>,
         on_start: Option<OnStart<'_>>,
         may_interrupt_twice: bool,
         hear: &mut dyn FnMut(Word<'_>),
@@ -317,15 +337,19 @@ impl Folder {
             operation,
             arguments,
             environment: self.environment(),
+            plan,
             may_interrupt_twice,
         };
         process::run(run, on_start, hear)
     }
 
+    // What a child is given, and who hears of it.
+    #[allow(clippy::too_many_arguments)]
     fn stream(
         &self,
         operation: &str,
         arguments: Vec<OsString>,
+        plan: Option<&SealedPlan>,
         on_start: Option<OnStart<'_>>,
         may_interrupt_twice: bool,
         summary: &mut StreamSummary,
@@ -334,6 +358,7 @@ impl Folder {
         self.start(
             operation,
             arguments,
+            plan,
             on_start,
             may_interrupt_twice,
             &mut |word| match word {
@@ -438,7 +463,8 @@ impl Folder {
 
     /// Applies without a journal and without anybody watching: for tests and private folders.
     pub fn apply_silently(&self, plan_file: &Path) -> Result<ApplyOutcome, TerraformError> {
-        self.apply(plan_file, &mut |_: &ChildRecord| Ok(()), &mut Silent)
+        let plan = SealedPlan::take(&self.root.join(plan_file))?;
+        self.apply(&plan, &mut |_: &ChildRecord| Ok(()), &mut Silent)
     }
 }
 

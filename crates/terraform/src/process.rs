@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -18,6 +19,7 @@ use crate::child::{self, ChildRecord};
 use crate::error::TerraformError;
 use crate::interrupt::Watch;
 use crate::private;
+use crate::sealed::{self, SealedPlan};
 
 /// Writes a started child down; it does nothing before this has returned, and never anything when this fails.
 pub type OnStart<'c> = &'c mut dyn FnMut(&ChildRecord) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -30,6 +32,8 @@ pub(crate) struct Run<'r> {
     pub operation: &'r str,
     pub arguments: Vec<OsString>,
     pub environment: Vec<(OsString, OsString)>,
+    /// What the arguments mean by [`sealed::NAME`].
+    pub plan: Option<&'r SealedPlan>,
     /// A second Ctrl-C is passed on too: harmless where nothing is written (plan, show), never for apply and push.
     pub may_interrupt_twice: bool,
 }
@@ -151,6 +155,13 @@ fn spawn(run: &Run<'_>, gated: bool, stdout: File, stderr: File) -> std::io::Res
         .stdout(stdout)
         .stderr(stderr)
         .process_group(0);
+    if let Some(plan) = run.plan {
+        let mapping = FdMapping {
+            parent_fd: plan.descriptor()?,
+            child_fd: sealed::DESCRIPTOR,
+        };
+        command.fd_mappings(vec![mapping]).map_err(std::io::Error::other)?;
+    }
     let child = command.spawn()?;
     // `command` holds the output file open, and with it the child's sign of life: it must go now.
     drop(command);
@@ -267,6 +278,7 @@ mod tests {
                 operation: "test",
                 arguments: vec!["-c".into(), script.into()],
                 environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+                plan: None,
                 may_interrupt_twice: false,
             },
             on_start,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rollback_terraform::{Event, FolderOptions, InitOptions, PlanOptions, TerraformError, Version};
+use rollback_terraform::{Event, FolderOptions, InitOptions, PlanOptions, SealedPlan, TerraformError, Version};
 
 use crate::support::{Stack, StateServer, terraform};
 
@@ -303,9 +303,11 @@ fn an_errored_plan_is_an_error_and_a_failed_apply_says_what_was_done() {
     let mut diagnostics = 0;
     let outcome = stack
         .folder
-        .apply(&plan.plan_file, &mut |_| Ok(()), &mut |event| {
-            diagnostics += u32::from(matches!(event, Event::Diagnostic(_)))
-        })
+        .apply(
+            &SealedPlan::take(&plan.plan_file).unwrap(),
+            &mut |_| Ok(()),
+            &mut |event| diagnostics += u32::from(matches!(event, Event::Diagnostic(_))),
+        )
         .unwrap();
     assert_eq!(
         (outcome.summary.completed(), outcome.summary.errored(), diagnostics),

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use rollback_terraform::{
-    Action, Event, FolderOptions, InitOptions, PlanOptions, Product, Terraform, TerraformError, Version,
+    Action, Event, FolderOptions, InitOptions, PlanOptions, Product, SealedPlan, Terraform, TerraformError, Version,
 };
 
 use crate::support::{Stack, mode, terraform};
@@ -85,7 +85,7 @@ fn init_plan_show_apply_pull() {
     let done = stack
         .folder
         .apply(
-            &outcome.plan_file,
+            &SealedPlan::take(&outcome.plan_file).unwrap(),
             &mut |record| {
                 assert!(record.is_alive(), "the record is written while the child waits");
                 assert!(
@@ -135,9 +135,10 @@ fn a_journal_that_fails_stops_everything() {
     let Some(stack) = simple("x") else { return };
     let stack = stack.init();
     let outcome = stack.folder.plan_silently(&PlanOptions::default()).unwrap();
+    let plan = SealedPlan::take(&outcome.plan_file).unwrap();
     let refused = stack
         .folder
-        .apply(&outcome.plan_file, &mut |_| Err("disk full".into()), &mut |_: Event| {});
+        .apply(&plan, &mut |_| Err("disk full".into()), &mut |_: Event| {});
     assert!(matches!(refused, Err(TerraformError::Journal { .. })));
     assert!(!stack.path("terraform.tfstate").exists());
     assert!(!stack.folder.is_busy());

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rollback_terraform::{
-    ApplyEnd, ChildRecord, Event, Folder, FolderOptions, LocalState, LoggedEnd, PlanOptions, TerraformError,
-    local_state, output_is_held,
+    ApplyEnd, ChildRecord, Event, Folder, FolderOptions, LocalState, LoggedEnd, PlanOptions, SealedPlan,
+    TerraformError, local_state, output_is_held,
 };
 
 use crate::support::{Stack, StateServer, terraform, until};
@@ -65,8 +65,9 @@ fn helper_process() {
         Ok(())
     };
     let mut interrupting = 0;
+    let plan = SealedPlan::take(&place.join("rollback.tfplan")).unwrap();
     let outcome = folder
-        .apply(Path::new("rollback.tfplan"), &mut journal, &mut |event| {
+        .apply(&plan, &mut journal, &mut |event| {
             interrupting += u32::from(event == Event::Interrupting)
         })
         .unwrap();
