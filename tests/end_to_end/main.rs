@@ -15,6 +15,7 @@ mod damage;
 mod drills;
 mod exchange;
 mod guards;
+mod hostile_policy;
 mod identity;
 mod import_blocks;
 mod imports;

@@ -24,6 +24,13 @@ use rollback_engine::error::{EngineError, Result};
 use session::locking;
 
 fn main() -> ExitCode {
+    if rollback_policy::is_judge(std::env::args_os()) {
+        let judged = rollback_policy::judge_here();
+        return ExitCode::from(u8::from(judged.is_err()));
+    }
+    if let Ok(program) = std::env::current_exe() {
+        rollback_policy::judge_with(program);
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),

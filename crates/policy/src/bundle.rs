@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -43,13 +44,15 @@ const BUILT_IN: &[(&str, &str, &str, &str)] = built_in![
 ];
 
 /// Rego modules, their tests and their data, by path.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Bundle {
     /// Where it came from, for people.
     pub origin: String,
     modules: BTreeMap<String, String>,
     tests: BTreeMap<String, String>,
     data: BTreeMap<String, Vec<u8>>,
+    /// Rules in it are not ours.
+    foreign: bool,
 }
 
 impl Bundle {
@@ -79,6 +82,7 @@ impl Bundle {
         };
         let mut bundle = Bundle {
             origin: path.display().to_string(),
+            foreign: true,
             ..Bundle::default()
         };
         // A link to a folder that somebody names is what they mean; links inside of it are not followed.
@@ -104,6 +108,7 @@ impl Bundle {
     pub fn of_modules<'m>(origin: &str, modules: impl IntoIterator<Item = (&'m str, &'m str)>) -> Bundle {
         let mut bundle = Bundle {
             origin: origin.to_owned(),
+            foreign: true,
             ..Bundle::default()
         };
         for (path, text) in modules {
@@ -126,6 +131,7 @@ impl Bundle {
         let prefix = other.origin.clone();
         let named = |path: String| format!("{prefix}/{path}");
         self.origin = format!("{} + {}", self.origin, other.origin);
+        self.foreign |= other.foreign;
         self.modules
             .extend(other.modules.into_iter().map(|(path, text)| (named(path), text)));
         self.tests
@@ -138,6 +144,11 @@ impl Bundle {
                 .map(|(path, bytes)| (format!("{prefix}\0{path}"), bytes)),
         );
         self
+    }
+
+    /// Whether somebody else wrote rules of it.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     fn place(&mut self, path: &str) -> &mut BTreeMap<String, String> {

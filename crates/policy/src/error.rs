@@ -23,6 +23,8 @@ pub enum PolicyError {
     Data { file: String, reason: String },
     #[error("the policy bundle has no rule called deny, violation or warn: it could never say no")]
     NoRules,
+    #[error("it cannot be found out which rules the policy bundle {origin} has: {reason}")]
+    Unbounded { origin: String, reason: String },
     #[error("{what} names {name:?}, and the policy has no such rule")]
     UnknownRule {
         what: &'static str,
@@ -52,6 +54,9 @@ impl PolicyError {
                 "the level of a rule is `custom: { level: advisory | soft-mandatory | hard-mandatory }`".to_owned()
             }
             PolicyError::Data { .. } => "data.json holds one JSON object, data.yaml one YAML mapping".to_owned(),
+            PolicyError::Unbounded { .. } => {
+                "a rule that needs no input must be done within the limits of time and memory as well".to_owned()
+            }
             PolicyError::UnknownRule { nearest, .. } => match nearest {
                 Some(nearest) => format!("did you mean {nearest}? `infra-rollback policy show` lists the rules"),
                 None => "`infra-rollback policy show` lists the rules".to_owned(),

@@ -5,18 +5,24 @@
 //! a suffix, as Conftest and Spacelift have them), in any package, in old and new Rego. What cannot be judged is not a
 //! pass: an error, a time-out or a bundle without such a rule ends in [`Verdict::None`], which refuses like a denial.
 
+mod apart;
 mod archive;
+mod bounded;
 mod bundle;
 mod document;
+mod engine;
 mod error;
 mod evaluation;
 mod freeze;
+mod judging;
 mod limits;
 mod literals;
 mod metadata;
 mod policy;
+mod task;
 mod test_run;
 
+pub use apart::{JUDGE, is_judge, judge_here, judge_with};
 pub use bundle::Bundle;
 pub use document::{
     Accepted, BrokenGlass, Change, Document, Drift, Earlier, Freeze, Host, Mark, Place, Provider, Risk, Rollback,

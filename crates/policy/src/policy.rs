@@ -1,24 +1,25 @@
 //! A compiled bundle and its judgement.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::sync::LazyLock;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use regex::Regex;
-use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value as Rego};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::apart;
+use crate::bounded::bounded;
 use crate::bundle::Bundle;
 use crate::document::with_aliases;
+use crate::engine;
 use crate::error::PolicyError;
-use crate::evaluation::{Evaluation, Finding, Level, RuleError, Verdict};
-use crate::limits::{Limits, resident_memory};
-use crate::literals::for_engine;
+use crate::evaluation::{Evaluation, Level, RuleError, Verdict};
+use crate::judging::{Judged, Question, judge, really_rules};
+use crate::limits::Limits;
 use crate::metadata::{self, FileMetadata};
+use crate::task::{Answer, Task, What};
 
 /// Names that Conftest looks for, too: `deny`, `violation`, `warn`, with or without a suffix.
 static RULE_NAME: LazyLock<Regex> =
@@ -50,17 +51,16 @@ pub struct RuleInfo {
     pub description: Option<String>,
     #[serde(skip)]
     package: String,
-    #[serde(skip)]
-    rule: String,
 }
 
 /// A bundle that is ready to judge.
 pub struct Policy {
-    engine: Engine,
+    bundle: Bundle,
+    /// Filled already; none where every judgement is made in another process.
+    engine: Option<Engine>,
     rules: Vec<RuleInfo>,
     exceptions: BTreeSet<String>,
     digest: String,
-    origin: String,
     limits: Limits,
 }
 
@@ -70,11 +70,12 @@ impl Policy {
     /// # Errors
     /// What cannot be parsed; a bundle without rules; settings that name a rule which there is not.
     pub fn compile(bundle: &Bundle, levels: &Levels, limits: Limits) -> Result<Policy, PolicyError> {
-        let mut engine = engine(limits.time);
+        // Parsed here, whoever judges: mistakes are to be told by their place.
+        let mut engine = engine::engine(limits.time);
         let mut rules: BTreeMap<String, RuleInfo> = BTreeMap::new();
         let mut exceptions = BTreeSet::new();
         for (path, text) in bundle.modules() {
-            let package = add_module(&mut engine, path, text)?;
+            let package = engine::add_module(&mut engine, path, text)?;
             let found = metadata::read(path, text)?;
             if text.contains("exception") {
                 exceptions.insert(package.clone());
@@ -97,18 +98,26 @@ impl Policy {
                 }
             }
         }
-        add_data(&mut engine, bundle)?;
-        let mut rules = really_rules(&mut engine, rules.into_values().collect())?;
+        engine::add_data(&mut engine, bundle)?;
+        let apart = bundle.is_foreign() && apart::is_possible();
+        let names = rules.keys().cloned().collect();
+        let names = match apart {
+            true => found_apart(bundle, limits, names)?,
+            false => really_rules(&mut engine, names),
+        };
+        let mut rules: Vec<RuleInfo> = names.iter().filter_map(|name| rules.remove(name)).collect();
         if rules.is_empty() {
             return Err(PolicyError::NoRules);
         }
         settle(&mut rules, levels)?;
+        // Whatever does not depend on an input (a name that is nowhere defined) was found here rather than at night.
+        engine.set_input(Rego::new_object());
         Ok(Policy {
-            engine,
+            bundle: bundle.clone(),
+            engine: (!apart).then_some(engine),
             rules,
             exceptions,
             digest: bundle.digest(),
-            origin: bundle.origin.clone(),
             limits,
         })
     }
@@ -120,7 +129,7 @@ impl Policy {
 
     /// Where the bundle came from.
     pub fn origin(&self) -> &str {
-        &self.origin
+        &self.bundle.origin
     }
 
     /// The rules by name.
@@ -168,21 +177,17 @@ impl Policy {
                 self.limits.input >> 20
             ));
         }
-        let mut engine = self.engine.clone();
-        let rules: Vec<RuleInfo> = self
+        let questions: Vec<Question> = self
             .rules
             .iter()
             .filter(|rule| !rule.disabled && wanted(rule))
-            .cloned()
+            .map(|rule| Question {
+                name: rule.name.clone(),
+                level: rule.level,
+            })
             .collect();
-        let exceptions = self.exceptions.clone();
-        let (asked, time) = (rules.len(), self.limits.time);
-        let outcome = bounded(self.limits, move || {
-            let until = Instant::now() + time;
-            let input = Rego::from_json_str(&text).map_err(|error| error.to_string())?;
-            engine.set_input(with_aliases(input));
-            Ok(judge(&mut engine, &rules, &exceptions, until))
-        });
+        let asked = questions.len();
+        let outcome = self.judged(questions, text);
         match outcome {
             Ok(mut judged) => {
                 for finding in &mut judged.findings {
@@ -208,68 +213,40 @@ impl Policy {
             Err(reason) => none(reason),
         }
     }
+
+    fn judged(&self, questions: Vec<Question>, input: String) -> Result<Judged, String> {
+        let exceptions = self.exceptions.clone();
+        let Some(engine) = &self.engine else {
+            let what = What::Judge {
+                questions,
+                exceptions,
+                input,
+            };
+            return match apart::ask(&Task::new(&self.bundle, self.limits, what), self.limits)? {
+                Answer::Judged(judged) => Ok(judged),
+                Answer::Found(_) => Err("what it said is no answer".to_owned()),
+            };
+        };
+        let (mut engine, time) = (engine.clone(), self.limits.time);
+        bounded(self.limits, move || {
+            let until = Instant::now() + time;
+            let input = Rego::from_json_str(&input).map_err(|error| error.to_string())?;
+            engine.set_input(with_aliases(input));
+            Ok(judge(&mut engine, &questions, &exceptions, until))
+        })
+    }
 }
 
-/// What one pass over the rules brought.
-struct Judged {
-    findings: Vec<Finding>,
-    errors: Vec<RuleError>,
-    passed: usize,
-    exceptions: usize,
-}
-
-pub(crate) fn engine(time: Duration) -> Engine {
-    let mut engine = Engine::new();
-    // A built-in function that fails would otherwise be undefined, and the rule silent.
-    engine.set_strict_builtin_errors(true);
-    engine.set_execution_timer_config(ExecutionTimerConfig {
-        limit: time,
-        check_interval: NonZeroU32::new(64).unwrap_or(NonZeroU32::MIN),
-    });
-    engine
-}
-
-/// Adds a module and returns its package without `data.`.
-pub(crate) fn add_module(engine: &mut Engine, path: &str, text: &str) -> Result<String, PolicyError> {
-    let wrong = |reason: String| PolicyError::Rego {
-        file: path.to_owned(),
+/// Which of the names are rules, as another process finds out.
+fn found_apart(bundle: &Bundle, limits: Limits, candidates: Vec<String>) -> Result<Vec<String>, PolicyError> {
+    let unbounded = |reason: String| PolicyError::Unbounded {
+        origin: bundle.origin.clone(),
         reason,
     };
-    let text = for_engine(text);
-    engine.set_rego_v0(false);
-    let package = match engine.add_policy(path.to_owned(), text.clone().into_owned()) {
-        Ok(package) => package,
-        Err(newer) => {
-            engine.set_rego_v0(true);
-            engine
-                .add_policy(path.to_owned(), text.clone().into_owned())
-                .map_err(|older| match text.contains("rego.v1") || text.contains(" if ") {
-                    true => wrong(format!("{newer:#}").trim().to_owned()),
-                    false => wrong(format!("{older:#}").trim().to_owned()),
-                })?
-        }
-    };
-    let package = package.strip_prefix("data.").unwrap_or(&package).to_owned();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
-    if !package.chars().all(plain) {
-        return Err(wrong(format!(
-            "package {package}: only packages of plain names are judged"
-        )));
+    match apart::ask(&Task::new(bundle, limits, What::Find { candidates }), limits).map_err(unbounded)? {
+        Answer::Found(found) => Ok(found),
+        Answer::Judged(_) => Err(unbounded("what it said is no answer".to_owned())),
     }
-    Ok(package)
-}
-
-pub(crate) fn add_data(engine: &mut Engine, bundle: &Bundle) -> Result<(), PolicyError> {
-    let data = bundle.data()?;
-    if data.as_object().is_some_and(serde_json::Map::is_empty) {
-        return Ok(());
-    }
-    engine
-        .add_data_json(&data.to_string())
-        .map_err(|error| PolicyError::Data {
-            file: bundle.origin.clone(),
-            reason: format!("{error:#}"),
-        })
 }
 
 /// Every word of the text that a rule could be called: more than there are rules, but never fewer.
@@ -300,43 +277,7 @@ fn info(package: &str, rule: &str, found: &FileMetadata, levels: &Levels) -> Rul
         title: own.title.or_else(|| found.package.title.clone()),
         description: own.description.or_else(|| found.package.description.clone()),
         package: package.to_owned(),
-        rule: rule.to_owned(),
     }
-}
-
-/// Leaves out the words that are no rules. The engine says so by the error it has for a path that leads to none.
-fn really_rules(engine: &mut Engine, candidates: Vec<RuleInfo>) -> Result<Vec<RuleInfo>, PolicyError> {
-    engine.set_input(Rego::new_object());
-    let mut rules = Vec::new();
-    for candidate in candidates {
-        match engine.eval_rule(format!("data.{}", candidate.name)) {
-            Err(error) if error.to_string().contains("not a valid rule path") => {
-                // The head of a rule may go on: `deny["a"]`, `deny.a`. Then there is something below the name.
-                if is_below(engine, &candidate.name) {
-                    rules.push(candidate);
-                }
-            }
-            // An error of the empty input is the rule's own affair; one of the whole bundle shows at the first rule.
-            _ => rules.push(candidate),
-        }
-    }
-    // Whatever does not depend on an input (a name that is nowhere defined) is found here rather than at night.
-    engine.set_input(Rego::new_object());
-    Ok(rules)
-}
-
-fn is_below(engine: &mut Engine, name: &str) -> bool {
-    let Some((package, rule)) = name.rsplit_once('.') else {
-        return false;
-    };
-    let words = engine.eval_query(format!("data.{package}[\"{rule}\"]"), false);
-    words.is_ok_and(|results| {
-        results
-            .result
-            .iter()
-            .flat_map(|result| &result.expressions)
-            .any(|expression| expression.value != Rego::Undefined)
-    })
 }
 
 /// Applies the settings' own levels and switches.
@@ -393,166 +334,6 @@ fn named(rules: &[RuleInfo], what: &'static str, name: &str) -> Result<Vec<Strin
         name: name.to_owned(),
         nearest,
     })
-}
-
-/// Runs on a thread of its own with room for deep recursion, and stops waiting when time or memory are used up.
-pub(crate) fn bounded<T: Send + 'static>(
-    limits: Limits,
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    let (sender, receiver) = mpsc::channel();
-    let before = resident_memory();
-    let started = Instant::now();
-    let thread = std::thread::Builder::new()
-        .name("policy".to_owned())
-        .stack_size(64 << 20)
-        .spawn(move || {
-            let _ = sender.send(work());
-        });
-    if let Err(error) = thread {
-        return Err(format!("no thread to judge on: {error}"));
-    }
-    // The engine looks at the clock itself; what it does not look at (one long function) ends here.
-    let last = limits.time + Duration::from_secs(1);
-    let mut pause = Duration::from_millis(2);
-    loop {
-        match receiver.recv_timeout(pause) {
-            Ok(outcome) => return outcome,
-            Err(RecvTimeoutError::Disconnected) => return Err("the policy engine gave up on this policy".to_owned()),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        if started.elapsed() > last {
-            return Err(format!("there was no verdict within {} s", limits.time.as_secs_f64()));
-        }
-        if let (Some(before), Some(now)) = (before, resident_memory())
-            && now.saturating_sub(before) > limits.memory
-        {
-            return Err(format!("it used more than {} MiB", limits.memory >> 20));
-        }
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
-}
-
-fn judge(engine: &mut Engine, rules: &[RuleInfo], exceptions: &BTreeSet<String>, until: Instant) -> Judged {
-    let mut judged = Judged {
-        findings: Vec::new(),
-        errors: Vec::new(),
-        passed: 0,
-        exceptions: 0,
-    };
-    for rule in rules {
-        if Instant::now() >= until {
-            judged.errors.push(RuleError {
-                rule: rule.name.clone(),
-                message: "the time was up before it was asked".to_owned(),
-            });
-            continue;
-        }
-        match ask(engine, rule) {
-            Ok(messages) if messages.is_empty() => judged.passed += 1,
-            Ok(messages) => match excepted(engine, rule, exceptions) {
-                Ok(true) => judged.exceptions += messages.len(),
-                Ok(false) => judged.findings.extend(messages),
-                Err(message) => judged.errors.push(RuleError {
-                    rule: rule.name.clone(),
-                    message,
-                }),
-            },
-            Err(message) => judged.errors.push(RuleError {
-                rule: rule.name.clone(),
-                message,
-            }),
-        }
-    }
-    judged
-}
-
-fn query(engine: &mut Engine, text: String) -> Result<Vec<Rego>, String> {
-    let results = engine
-        .eval_query(text, false)
-        .map_err(|error| format!("{error:#}").trim().to_owned())?;
-    Ok(results
-        .result
-        .into_iter()
-        .flat_map(|result| result.expressions)
-        .map(|expression| expression.value)
-        .collect())
-}
-
-fn ask(engine: &mut Engine, rule: &RuleInfo) -> Result<Vec<Finding>, String> {
-    let mut findings = Vec::new();
-    for value in query(engine, format!("data.{}", rule.name))? {
-        if value != Rego::Undefined {
-            messages(rule, &json(&value)?, &mut findings)?;
-        }
-    }
-    Ok(findings)
-}
-
-fn json(value: &Rego) -> Result<Value, String> {
-    let text = value.to_json_str().map_err(|error| format!("{error:#}"))?;
-    serde_json::from_str(&text).map_err(|error| error.to_string())
-}
-
-/// Reads a rule's result in the shapes that are in use: a set or list of texts or objects with `msg`, one text, one
-/// object, an object whose keys are the texts, true and false.
-fn messages(rule: &RuleInfo, value: &Value, findings: &mut Vec<Finding>) -> Result<(), String> {
-    let finding = |message: String, address: Option<String>| Finding {
-        rule: rule.name.clone(),
-        level: rule.level,
-        message,
-        address,
-        overridden: false,
-    };
-    match value {
-        Value::Array(items) => {
-            for item in items {
-                findings.push(match item {
-                    Value::String(text) => finding(text.clone(), None),
-                    Value::Object(object) => of_object(object).map_or_else(
-                        || finding(item.to_string(), None),
-                        |(message, address)| finding(message, address),
-                    ),
-                    other => finding(other.to_string(), None),
-                });
-            }
-        }
-        Value::String(text) => findings.push(finding(text.clone(), None)),
-        Value::Bool(true) => findings.push(finding(format!("{} is true", rule.name), None)),
-        Value::Bool(false) => {}
-        Value::Object(object) => match of_object(object) {
-            Some((message, address)) => findings.push(finding(message, address)),
-            None => findings.extend(
-                object
-                    .iter()
-                    .filter(|(_, value)| **value != Value::Bool(false))
-                    .map(|(key, _)| finding(key.clone(), None)),
-            ),
-        },
-        Value::Null | Value::Number(_) => return Err(format!("its result is {value}, which is no verdict")),
-    }
-    Ok(())
-}
-
-/// `msg` and where it is about one object its address.
-fn of_object(object: &serde_json::Map<String, Value>) -> Option<(String, Option<String>)> {
-    let text = ["msg", "message"]
-        .iter()
-        .find_map(|key| object.get(*key).and_then(Value::as_str))?;
-    let address = ["address", "resource"]
-        .iter()
-        .find_map(|key| object.get(*key).and_then(Value::as_str));
-    Some((text.to_owned(), address.map(str::to_owned)))
-}
-
-/// Conftest's exceptions: `exception contains rules if { rules := ["name"] }` takes back what `deny_name` said.
-fn excepted(engine: &mut Engine, rule: &RuleInfo, packages: &BTreeSet<String>) -> Result<bool, String> {
-    if !packages.contains(&rule.package) {
-        return Ok(false);
-    }
-    let suffix = rule.rule.split_once('_').map_or("", |(_, suffix)| suffix);
-    let values = query(engine, format!("data.{}.exception[_][_] == \"{suffix}\"", rule.package))?;
-    Ok(values.contains(&Rego::Bool(true)))
 }
 
 #[cfg(test)]

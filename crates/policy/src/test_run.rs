@@ -8,10 +8,11 @@ use regex::Regex;
 use regorus::{Engine, Value as Rego};
 use serde::Serialize;
 
+use crate::bounded::bounded;
 use crate::bundle::Bundle;
+use crate::engine::{add_data, add_module, engine};
 use crate::error::PolicyError;
 use crate::limits::Limits;
-use crate::policy::{add_data, add_module, bounded, engine};
 
 /// The head of a test at the beginning of a line; `todo_test_…` is skipped, as `opa test` does.
 static TEST_NAME: LazyLock<Regex> = LazyLock::new(|| {
