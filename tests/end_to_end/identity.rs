@@ -701,3 +701,39 @@ fn other_issuers_name_people_in_their_own_way() {
         assert_eq!(who(foreign).status, 403);
     });
 }
+
+#[test]
+fn who_is_let_in_changes_without_a_restart() {
+    scenario(|world| {
+        begin(&world);
+        let signer = Signer::new("one", KeyKind::Rsa);
+        let issuer = Issuer::start(&[&signer]);
+        let service = serve(&world, &settings(&issuer, "", RULES), &[]);
+        let operator = signer.token(&github(&issuer, "production", "ann"));
+        assert_eq!(
+            service.get("/v1/principal", &operator).is(200).json()["role"],
+            "operator"
+        );
+        let becomes = |what: &str, status: u16, role: &str| {
+            wait_until(what, || {
+                let reply = service.get("/v1/principal", &operator);
+                reply.status == status && (status != 200 || reply.json()["role"] == role)
+            });
+        };
+        // What cannot be understood shuts nobody out, and lets nobody else in.
+        let broken = settings(&issuer, "", RULES).replace("role = \"operator\"", "role = \"emperor\"");
+        world.put("infra-rollback.toml", &broken);
+        wait_until("the complaint", || service.log().contains("what was read before stays"));
+        assert_eq!(
+            service.get("/v1/principal", &operator).is(200).json()["role"],
+            "operator"
+        );
+        let less = settings(&issuer, "", RULES).replace("role = \"operator\"", "role = \"auditor\"");
+        world.put("infra-rollback.toml", &less);
+        becomes("another role", 200, "auditor");
+        world.put("infra-rollback.toml", "");
+        becomes("nobody to be let in", 401, "");
+        world.put("infra-rollback.toml", &settings(&issuer, "", RULES));
+        becomes("the first role again", 200, "operator");
+    });
+}

@@ -38,6 +38,7 @@ mod runbook;
 mod s3_backend;
 mod scheduled_drills;
 mod secrets;
+mod served_bakes;
 mod service;
 mod service_backend;
 mod service_policy;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rollback_config::project::{
     IdentitySection, KnowledgeSection, PolicySection, Project, TerraformSection, TlsSection,
 };
-use rollback_engine::context::{Context, Given, Located, Locking, Notices, Place};
+use rollback_engine::context::{Context, Given, Located, Locking, Notices, Place, SETTINGS};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::Observer;
 use rollback_engine::secrets::Secrets;
@@ -83,6 +83,8 @@ impl Governed {
 /// What the settings say about who may call the service, and what it proves itself with.
 #[derive(Default)]
 pub struct Serving {
+    /// Where they stand, to look at again; none where there is no such file.
+    pub file: Option<PathBuf>,
     pub identities: Vec<IdentitySection>,
     /// The paths are absolute, or relative to the current folder.
     pub tls: Option<TlsSection>,
@@ -94,20 +96,37 @@ impl Serving {
     /// # Errors
     /// The file cannot be read.
     pub fn read(file: Option<&Path>, located: Option<&Located>) -> Result<Serving> {
-        let (project, folder) = match (file, located) {
-            (Some(file), _) => (read_settings(file)?, folder_of(file)?),
-            (None, Some(located)) => (located.settings.clone(), located.root.join(&located.settings_dir)),
+        let (project, folder, file) = match (file, located) {
+            (Some(file), _) => (read_settings(file)?, folder_of(file)?, Some(std::path::absolute(file)?)),
+            (None, Some(located)) => {
+                let folder = located.root.join(&located.settings_dir);
+                let file = Some(folder.join(SETTINGS)).filter(|file| file.is_file());
+                (located.settings.clone(), folder, file)
+            }
             (None, None) => return Ok(Serving::default()),
         };
         let within = |path: String| folder.join(path).to_string_lossy().into_owned();
         Ok(Serving {
-            identities: project.identities,
+            // As they are read again, so that only what was changed is a change.
+            identities: match &file {
+                Some(file) => identities_in(file)?,
+                None => project.identities,
+            },
+            file,
             tls: project.tls.map(|tls| TlsSection {
                 certificate: within(tls.certificate),
                 key: within(tls.key),
             }),
         })
     }
+}
+
+/// The `[[identity]]` of a file of settings.
+///
+/// # Errors
+/// It cannot be read.
+pub fn identities_in(file: &Path) -> Result<Vec<IdentitySection>> {
+    Ok(read_settings(file)?.identities)
 }
 
 fn read_settings(file: &Path) -> Result<Project> {

@@ -2,7 +2,7 @@
 //! claims it in the store, and says now and then that it is still at it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use rollback_engine::error::Result;
 use uuid::Uuid;
 
 use crate::service::{Asked, Service};
+use crate::stop::Stop;
 
 /// Who the record says that it was.
 const ACTOR: &str = "schedule";
@@ -24,27 +25,6 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const LAST: Duration = Duration::from_secs(60);
 /// How often the holder of the claim says that it is at it.
 const BEAT: Duration = Duration::from_secs(10);
-
-/// A flag that threads wait for.
-#[derive(Default)]
-struct Stop(Mutex<bool>, Condvar);
-
-impl Stop {
-    fn set(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.1.notify_all();
-    }
-
-    /// Whether it was set, at the latest after so long.
-    fn wait(&self, longest: Duration) -> bool {
-        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (guard, _) = self
-            .1
-            .wait_timeout_while(guard, longest, |set| !*set)
-            .unwrap_or_else(PoisonError::into_inner);
-        *guard
-    }
-}
 
 /// Rehearses now and then until it is dropped; what is under way then has a minute to finish. It has no effects that could be
 /// left halfway, and its claim runs out.

@@ -26,11 +26,13 @@ pub mod projects;
 mod rollback;
 pub mod routes;
 pub mod service;
+mod stop;
 mod tasks;
 pub mod tls;
 pub mod tokens;
 mod worker;
 
+pub use baking::{Baking, keep_baking};
 pub use checkpoints::{Signing, keep_signing};
 pub use drilling::{Drilling, keep_drilling};
 pub use listen::serve;

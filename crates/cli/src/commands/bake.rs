@@ -25,6 +25,7 @@ fn watch(global: &Global, arguments: &BakeArguments, output: &Output) -> Result<
         times: arguments.times,
         compare: arguments.compare,
         rollback: (arguments.on_failure == OnFailure::Rollback).then(|| arguments.to.clone()),
+        served: None,
     };
     let person = Person::new(output, arguments.auto_approve);
     let baked = bake::watch(&context, &wanted, &person).map_err(|error| person.with_plan(error))?;

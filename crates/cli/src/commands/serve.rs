@@ -11,7 +11,7 @@ use rollback_engine::context::Given;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::observe::{Observer, Stage};
 use rollback_release::Store;
-use rollback_server::identity::Identities;
+use rollback_server::identity::{self, Identities};
 use rollback_server::metrics::{MeasuredStore, Metrics};
 use rollback_server::projects::{CheckoutOpener, Projects};
 use rollback_server::service::{ApprovalRules, Opener, Service};
@@ -71,6 +71,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
     }
     let serving = Serving::read(global.config.as_deref(), kept.located.as_ref())?;
     service.identities = Arc::new(Identities::new(&serving.identities)?);
+    let identities = (service.identities.clone(), serving.identities.clone());
     let tls = tls_files(arguments, serving.tls)
         .map(Tls::open)
         .transpose()?
@@ -81,11 +82,20 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         ..ApprovalRules::default()
     };
     let service = Arc::new(service);
+    let following = serving
+        .file
+        .clone()
+        .map(|file| {
+            let (identities, known) = identities;
+            identity::follow(identities, known, move || session::identities_in(&file))
+        })
+        .transpose()?;
     let key = arguments.audit_key.as_deref().map(SigningKey::read).transpose()?;
     let signing = key
         .map(|key| rollback_server::keep_signing(&service, key, CHECKPOINTS))
         .transpose()?;
     let drilling = rollback_server::keep_drilling(&service)?;
+    let baking = rollback_server::keep_baking(&service)?;
     // Ours from here on: a signal must end the requests, not the process in the middle of one.
     rollback_terraform::leave_signals_to_caller();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -106,6 +116,8 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
     })?;
     output.note(Tone::Plain, "The last requests are answered.");
     service.stop_watching();
+    drop(following);
+    drop(baking);
     drop(drilling);
     if !service.wait_for_workers(LAST_RUNS) {
         output.note(
@@ -145,7 +157,7 @@ fn announce(output: &Output, kept: &Kept, service: &Service, address: SocketAddr
     for issuer in service.identities.issuers() {
         output.note(Tone::Plain, &format!("Identity tokens of {issuer} are taken."));
     }
-    if service.identities.issuers().next().is_none()
+    if service.identities.issuers().is_empty()
         && Tokens::new(kept.store.as_ref(), &kept.project)
             .all()?
             .iter()

@@ -6,8 +6,9 @@ mod record;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use record::WatchingProcess;
 use record::failing;
-pub use record::{Bake, Decision, Wanted, Watch};
+pub use record::{BEAT, Bake, Decision, Served, Wanted, Watch};
 use rollback_release::{Created, Replaced, Version, keys};
 use rollback_runbook::checks::ask_once;
 use rollback_runbook::step::Silent;
@@ -179,20 +180,12 @@ impl<'c> Watcher<'c> {
                     .hint("`infra-rollback verify` says what a check looks like"),
             );
         }
+        if let Some(watcher) = Watcher::take_up(context)? {
+            return Ok(watcher);
+        }
         let key = keys::bake(&context.project);
         let watcher = Uuid::now_v7().to_string();
         let found = current(context)?;
-        if let Some((mut bake, version)) = found.clone().filter(|(bake, _)| !bake.status.is_over()) {
-            context.observer.warning(&format!(
-                "the bake that {} began at {:.0} goes on: its own settings count",
-                bake.by, bake.started_at
-            ));
-            bake.watcher = watcher;
-            return match context.store.replace(&key, &version, &to_bytes(&bake)?)? {
-                Replaced::Yes(version) => Ok(Watcher { context, bake, version }),
-                _ => Err(taken()),
-            };
-        }
         let target = match &wanted.rollback {
             None => None,
             // Found out now: in the middle of the night is too late to hear that there is none.
@@ -224,6 +217,9 @@ impl<'c> Watcher<'c> {
             ended_at: None,
             decisions: Vec::new(),
             watcher,
+            watching: Some(WatchingProcess::this()),
+            beats: 0,
+            served: wanted.served.clone(),
         };
         let bytes = to_bytes(&bake)?;
         let version = match found {
@@ -237,6 +233,36 @@ impl<'c> Watcher<'c> {
             },
         };
         Ok(Watcher { context, bake, version })
+    }
+
+    /// Takes up the unfinished bake; none where there is none.
+    ///
+    /// # Errors
+    /// Another process has taken it up at the same moment, or the store cannot be used.
+    pub fn take_up(context: &'c Context) -> Result<Option<Watcher<'c>>> {
+        let Some((mut bake, version)) = current(context)?.filter(|(bake, _)| !bake.status.is_over()) else {
+            return Ok(None);
+        };
+        context.observer.warning(&format!(
+            "the bake that {} began at {:.0} goes on: its own settings count",
+            bake.by, bake.started_at
+        ));
+        bake.watcher = Uuid::now_v7().to_string();
+        bake.watching = Some(WatchingProcess::this());
+        bake.beats += 1;
+        let key = keys::bake(&context.project);
+        match context.store.replace(&key, &version, &to_bytes(&bake)?)? {
+            Replaced::Yes(version) => Ok(Some(Watcher { context, bake, version })),
+            _ => Err(taken()),
+        }
+    }
+
+    /// Says that somebody is there, while there is nothing else to say.
+    ///
+    /// # Errors
+    /// Another process watches now, or the store cannot be used.
+    pub fn beat(&mut self) -> Result<()> {
+        self.update(&|_| {})
     }
 
     /// As it is now.
@@ -289,6 +315,7 @@ impl<'c> Watcher<'c> {
         loop {
             let mut bake = self.bake.clone();
             change(&mut bake);
+            bake.beats += 1;
             if let Replaced::Yes(version) = self.context.store.replace(&key, &self.version, &to_bytes(&bake)?)? {
                 self.bake = bake;
                 self.version = version;

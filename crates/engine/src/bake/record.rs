@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use rollback_runbook::checks::Verification;
 use serde::{Deserialize, Serialize};
 
+use crate::holder::{Machine, Process, life};
+use crate::lease::Life;
+
 /// What to watch for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -17,6 +20,8 @@ pub struct Wanted {
     pub compare: bool,
     /// Where to go back to: the release before where nothing is said. `None`: nothing is rolled back.
     pub rollback: Option<Option<String>>,
+    /// Where a service watches: for whom.
+    pub served: Option<Served>,
 }
 
 /// A bake, as it is kept. There is one at a time.
@@ -44,6 +49,50 @@ pub struct Bake {
     pub decisions: Vec<Decision>,
     /// The process that watches: who finds another one here stops.
     pub(super) watcher: String,
+    /// That process, to find out at once that it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) watching: Option<WatchingProcess>,
+    /// Rises whenever whoever watches writes: by it others see that somebody is there.
+    #[serde(default)]
+    pub(super) beats: u64,
+    /// For whom a service watches; none where a person does, with the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
+}
+
+/// For whom a service watches: what it needs to go on after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    pub id: String,
+    pub name: String,
+    /// See [`crate::person::Person`].
+    pub marks: Vec<String>,
+    /// They have said yes beforehand, as far as that is theirs to say.
+    pub approves: bool,
+    /// Variables whose values came with the request. The values themselves are kept nowhere.
+    #[serde(default)]
+    pub variables: Vec<String>,
+}
+
+/// The process that watches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchingProcess {
+    #[serde(flatten)]
+    machine: Machine,
+    process: Process,
+}
+
+impl WatchingProcess {
+    pub(super) fn this() -> WatchingProcess {
+        WatchingProcess {
+            machine: Machine::this(),
+            process: Process::this(),
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        life(&self.process, &self.machine) == Life::Dead
+    }
 }
 
 /// Where a bake stands.
@@ -76,6 +125,9 @@ pub struct Decision {
     pub reason: Option<String>,
 }
 
+/// How often whoever watches writes at least, be there something to say or not.
+pub const BEAT: Duration = Duration::from_secs(10);
+
 /// How much slower than before counts as failing: three times, and a quarter of a second.
 const SLOWER: u64 = 3;
 const SLOWER_MILLISECONDS: u64 = 250;
@@ -84,6 +136,16 @@ const SLOWER_MILLISECONDS: u64 = 250;
 const TIMED: &[&str] = &["http", "endpoints", "postgres"];
 
 impl Bake {
+    /// Whether the process that watches is known to be gone: only ever known for this machine.
+    pub fn is_deserted(&self) -> bool {
+        self.watching.as_ref().is_some_and(WatchingProcess::is_dead)
+    }
+
+    /// For how long nobody has to be heard of before nobody is there: three looks, and a while.
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs(self.every_seconds.saturating_mul(3)) + BEAT * 2
+    }
+
     /// What the last look means.
     pub(super) fn decide(&mut self, now: Timestamp, run: &str) {
         if self.held.is_some() {

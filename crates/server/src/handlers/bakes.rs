@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::releases::chosen;
 use crate::access::Permission;
-use crate::baking::{self, Order};
+use crate::baking::{self, Order, served};
 use crate::call::{Call, ok, with_status};
 use crate::given::Values;
 use crate::problem::{Problem, Result};
@@ -51,17 +51,18 @@ pub fn create(call: &Call) -> Result<Response> {
     let who = call.who()?;
     // What it would stumble over at once is said at once.
     let context = chosen(call, &[], "POST /v1/bakes")?;
+    let served = served(who, new.auto_approve && who.allows(Permission::Approve), &given);
     let order = Order {
-        who: who.clone(),
-        wanted: Wanted {
+        wanted: Some(Wanted {
             window: Duration::from_secs(new.window_seconds),
             every: Duration::from_secs(new.every_seconds),
             times: new.times,
             compare: new.compare,
             rollback: new.rollback.then_some(new.to),
-        },
+            served: Some(served.clone()),
+        }),
+        who: served,
         given,
-        approves: new.auto_approve && who.allows(Permission::Approve),
     };
     let bake = match baking::begin(&call.service, order)? {
         Some(bake) => bake,

@@ -9,11 +9,14 @@ mod algorithm;
 mod cache;
 mod claims;
 mod envelope;
+mod following;
 mod issuer;
 mod keys;
 mod pattern;
 mod rules;
 mod source;
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::header;
 use rollback_config::project::IdentitySection;
@@ -24,17 +27,36 @@ use sha2::{Digest, Sha256};
 use crate::access::{Identity, Principal};
 use crate::problem::{self, Problem, Result};
 pub use envelope::is_one;
+pub use following::{Following, follow};
 use issuer::{Issuer, Refusal};
 pub use rules::Project;
 
-/// The issuers whose tokens are taken.
+/// The issuers whose tokens are taken; others from one request to the next when the settings change.
 #[derive(Default)]
-pub struct Identities(Vec<Issuer>);
+pub struct Identities(RwLock<Arc<Vec<Issuer>>>);
 
 impl Identities {
     /// # Errors
     /// What of the settings cannot be meant, with its place.
     pub fn new(sections: &[IdentitySection]) -> Result<Identities, EngineError> {
+        Ok(Identities(RwLock::new(Arc::new(Identities::read(sections)?))))
+    }
+
+    /// Takes these from now on. An issuer whose keys were known is asked for them anew.
+    ///
+    /// # Errors
+    /// As [`Identities::new`]; then those of before stay.
+    pub fn replace(&self, sections: &[IdentitySection]) -> Result<(), EngineError> {
+        let issuers = Arc::new(Identities::read(sections)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = issuers;
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Vec<Issuer>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read(sections: &[IdentitySection]) -> Result<Vec<Issuer>, EngineError> {
         let mut issuers: Vec<Issuer> = Vec::new();
         for section in sections {
             let wrong = |why: String| EngineError::usage(format!("{}: [[identity]]: {why}", section.at));
@@ -44,12 +66,12 @@ impl Identities {
             }
             issuers.push(Issuer::new(section).map_err(wrong)?);
         }
-        Ok(Identities(issuers))
+        Ok(issuers)
     }
 
     /// The issuers' names.
-    pub fn issuers(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|issuer| issuer.name.as_str())
+    pub fn issuers(&self) -> Vec<String> {
+        self.current().iter().map(|issuer| issuer.name.clone()).collect()
     }
 
     /// Whoever a token says that it is of, and what they may do in this project.
@@ -57,10 +79,11 @@ impl Identities {
     /// # Errors
     /// The token proves nothing, its issuer's keys cannot be had, or no rule is for whoever it is.
     pub fn principal(&self, token: &str, project: Project<'_>) -> Result<Principal> {
+        let issuers = self.current();
         let envelope = envelope::open(token).map_err(|why| unproven(&why))?;
         let issuer = envelope.claims["iss"]
             .as_str()
-            .and_then(|name| self.0.iter().find(|issuer| issuer.name == name));
+            .and_then(|name| issuers.iter().find(|issuer| issuer.name == name));
         let issuer = issuer.ok_or_else(|| unproven("its issuer (`iss`) is none that this service takes tokens of"))?;
         let claims = issuer.verify(envelope).map_err(|refusal| match refusal {
             Refusal::Unproven(why) => unproven(&why),
@@ -141,6 +164,6 @@ fn without_rule(issuer: &str, name: &str, subject: &str, claims: &Value) -> Box<
         &problem::IDENTITY_WITHOUT_RULE,
         format!("{name} is known ({issuer}), and no rule of this service says what they may do here"),
     )
-    .hint("an administrator adds an [[identity.rule]] whose `claims` fit this token, and restarts the service")
+    .hint("an administrator adds an [[identity.rule]] whose `claims` fit this token; the service takes it up by itself")
     .hint("a rule for one branch or environment does not fit tokens of another: look at the token's own claims")
 }

@@ -1,18 +1,22 @@
 //! Watching a deploy in the service, and going back where its checks fail: by a rollback like any other, with its approvals.
 
+mod again;
+
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rollback_engine::approval::{Approvals, Given as Yes};
-use rollback_engine::bake::{Bake, Wanted, Watch, Watcher};
+use rollback_engine::bake::{BEAT, Bake, Served, Wanted, Watch, Watcher};
 use rollback_engine::context::Given;
 use rollback_engine::error::{EngineError, Kind, Result};
 use rollback_engine::run::Consent;
 use serde_json::{Value, json};
 
-use crate::access::Principal;
+pub use again::{Baking, keep_baking};
+
+use crate::access::{Principal, Role};
 use crate::problem::Problem;
 use crate::rollback::{Known, Rollback, Rollbacks};
 use crate::service::{Asked, Service};
@@ -23,13 +27,36 @@ const NAME: &str = "bake";
 /// How often it is looked how far the rollback is.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Who watches, and with what.
+/// For whom it is watched, and with what.
 pub struct Order {
-    pub who: Principal,
-    pub wanted: Wanted,
+    pub who: Served,
+    /// None to take up what is unfinished and begin nothing.
+    pub wanted: Option<Wanted>,
     pub given: Given,
-    /// Whoever asked says yes beforehand, as far as that is theirs to say; never to data loss.
-    pub approves: bool,
+}
+
+/// As the record has whoever asked.
+pub fn served(who: &Principal, approves: bool, given: &Given) -> Served {
+    Served {
+        id: who.id.clone(),
+        name: who.name.clone(),
+        marks: who.marks.clone(),
+        approves,
+        variables: given.variables.iter().map(|(name, _)| name.clone()).collect(),
+    }
+}
+
+/// Whoever asked, as far as that matters for what is done in their name.
+fn principal(who: &Served) -> Principal {
+    Principal {
+        id: who.id.clone(),
+        name: who.name.clone(),
+        role: Role::Operator,
+        grants: Vec::new(),
+        stacks: Vec::new(),
+        marks: who.marks.clone(),
+        identity: None,
+    }
 }
 
 /// Begins, or takes up an unfinished one; the bake as it is then. Where this process watches already, that goes on.
@@ -41,6 +68,7 @@ pub fn begin(service: &Arc<Service>, order: Order) -> crate::problem::Result<Opt
         return Ok(None);
     };
     let (opened, answer) = mpsc::channel();
+    let takes_up = order.wanted.is_none();
     let service = service.clone();
     let thread = std::thread::Builder::new().name(NAME.to_owned()).spawn(move || {
         let _entered = entered;
@@ -54,12 +82,14 @@ pub fn begin(service: &Arc<Service>, order: Order) -> crate::problem::Result<Opt
     match answer.recv() {
         Ok(Ok(bake)) => Ok(Some(bake)),
         Ok(Err(error)) => Err(error.into()),
+        // There was nothing to take up.
+        Err(_) if takes_up => Ok(None),
         Err(_) => Err(EngineError::failed("the service made a mistake; its log has more").into()),
     }
 }
 
 fn watch(service: &Arc<Service>, order: Order, opened: &mpsc::Sender<Result<Value>>) -> Result<()> {
-    let actor = order.who.actor();
+    let actor = principal(&order.who).actor();
     let asked = Asked {
         stacks: &[],
         actor: &actor,
@@ -67,14 +97,20 @@ fn watch(service: &Arc<Service>, order: Order, opened: &mpsc::Sender<Result<Valu
     };
     let mut context = service.context(&asked).map_err(failed)?;
     context.given = order.given.clone();
-    let mut watcher = Watcher::open(&context, &order.wanted)?;
+    let mut watcher = match &order.wanted {
+        Some(wanted) => Watcher::open(&context, wanted)?,
+        None => match Watcher::take_up(&context)? {
+            Some(watcher) => watcher,
+            None => return Ok(()),
+        },
+    };
     let _ = opened.send(Ok(json!(watcher.bake())));
     watcher.until_decided(&|| service.is_stopping())?;
     if watcher.bake().status != Watch::RollingBack {
         return Ok(());
     }
     let stacks = context.stacks.iter().map(|stack| stack.name.clone()).collect();
-    let result = roll_back(service, watcher.bake(), &order, stacks);
+    let result = roll_back(service, &mut watcher, &order, stacks);
     watcher.settle(result).map(|_| ())
 }
 
@@ -83,7 +119,9 @@ fn failed(problem: Box<Problem>) -> EngineError {
 }
 
 /// Asks for the rollback where nobody has done so yet, and waits for its end.
-fn roll_back(service: &Arc<Service>, bake: &Bake, order: &Order, stacks: Vec<String>) -> Result<()> {
+fn roll_back(service: &Arc<Service>, watcher: &mut Watcher<'_>, order: &Order, stacks: Vec<String>) -> Result<()> {
+    let bake: Bake = watcher.bake().clone();
+    let who = principal(&order.who);
     let (Some(run), Some(target)) = (&bake.run, &bake.target) else {
         return Err(EngineError::failed("the record of the bake names no run"));
     };
@@ -94,12 +132,13 @@ fn roll_back(service: &Arc<Service>, bake: &Bake, order: &Order, stacks: Vec<Str
             revision: target.clone(),
             stacks,
             reason: Some(bake.reason()),
-            ..Rollback::asked_for(&order.who)
+            ..Rollback::asked_for(&who)
         };
         rollbacks.create(&rollback, None).map_err(failed)?;
         service.held.keep(run, order.given.clone());
-        worker::begin(service, run, Work::Start, &order.who.actor()).map_err(failed)?;
+        worker::begin(service, run, Work::Start, &who.actor()).map_err(failed)?;
     }
+    let mut beaten = Instant::now();
     loop {
         let known = rollbacks.get(run).map_err(failed)?;
         let known = known.ok_or_else(|| EngineError::failed("the rollback's record is gone"))?;
@@ -115,8 +154,12 @@ fn roll_back(service: &Arc<Service>, bake: &Bake, order: &Order, stacks: Vec<Str
                 format!("rollback {run} is {}", known.status()),
             ));
         }
-        if order.approves && known.awaits_approval() {
-            approve(service, &known, &order.who)?;
+        if order.who.approves && known.awaits_approval() {
+            approve(service, &known, &who)?;
+        }
+        if beaten.elapsed() > BEAT {
+            watcher.beat()?;
+            beaten = Instant::now();
         }
         std::thread::sleep(LOOK);
     }
