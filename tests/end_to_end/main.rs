@@ -27,6 +27,7 @@ mod locks;
 mod long_history;
 mod looking;
 mod notices;
+mod once;
 mod places;
 mod poison;
 mod policy;

@@ -1,7 +1,5 @@
 //! The service as an orchestrator uses it: from a token to a verified rollback, approvals, crashes, the audit log.
 
-use std::collections::BTreeSet;
-
 use rollback_tests::{Service, World, data, interrupt, kill, scenario, wait_until};
 use serde_json::{Value, json};
 
@@ -221,46 +219,6 @@ fn two_people_neither_of_them_the_one_who_asked() {
             run.contains("ann (") && run.contains("bob ("),
             "who said yes is in the journal: {run}"
         );
-    });
-}
-
-/// C4: of 100 who say yes, and go on, at once, exactly one execution comes.
-#[test]
-fn one_approval_is_one_execution() {
-    scenario(|world| {
-        world.release_of(&data("a", "one"));
-        let first = world.git(&["rev-parse", "HEAD"]);
-        world.release_of(&data("a", "two"));
-        let admin = world.token("admin", "admin", &[]);
-        // Two instances on one store.
-        let services = [Service::start(&world, &[]), Service::start(&world, &[])];
-        let (path, known) = services[0].rollback(&admin, &json!({ "revision": first }).to_string());
-        let digest = digest(&known);
-        let statuses: BTreeSet<u16> = std::thread::scope(|scope| {
-            let callers: Vec<_> = (0..100)
-                .map(|number| {
-                    let (service, path, admin, digest) = (&services[number % 2], &path, &admin, &digest);
-                    scope.spawn(move || match number % 5 {
-                        0 => service.post(&format!("{path}/resume"), admin, "{}").status,
-                        _ => approve(service, path, admin, digest),
-                    })
-                })
-                .collect();
-            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
-        });
-        assert!(
-            statuses.iter().all(|status| [201, 202, 409, 422].contains(status)),
-            "{statuses:?}"
-        );
-        let known = services[0].until(&path, &admin, |known| known["over"] == true);
-        assert_eq!(known["status"], "completed", "{known}");
-        let kinds = journal(&services[0], &path, &admin);
-        assert_eq!(
-            kinds.iter().filter(|kind| *kind == "apply-intended").count(),
-            1,
-            "{kinds:?}"
-        );
-        assert_eq!(kinds.iter().filter(|kind| *kind == "finished").count(), 1, "{kinds:?}");
     });
 }
 

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use rollback_engine::error::EngineError;
 use rollback_inverse::redact::{Redactor, SENSITIVE};
-use rollback_release::{ReleaseId, StateVersion, States, WrittenState};
+use rollback_release::{CatalogueError, Release, ReleaseId, StateVersion, States, WrittenState};
 use rollback_state::{Mode, State};
 use serde_json::{Value, json};
 
@@ -167,13 +167,45 @@ pub fn kept(call: &Call) -> Result<Response> {
     })
 }
 
+/// How many versions are looked at together for one of given bytes.
+const SEARCHED: usize = 200;
+
+fn version_in(mut release: Release, stack: &str) -> Option<StateVersion> {
+    let place = release.stacks.iter().position(|found| found.name == stack)?;
+    let state = release.stacks.swap_remove(place).state?;
+    Some(StateVersion {
+        release: release.id,
+        commit: release.commit,
+        kind: release.kind,
+        created_at: release.created_at,
+        actor: release.actor,
+        state,
+    })
+}
+
 /// By its release's id or the sha256 of its bytes.
 fn one_kept(call: &Call) -> Result<StateVersion> {
-    let wanted = call.path("version");
-    let all = call.service.catalogue().state_versions(call.path("stack"))?.items;
-    all.into_iter()
-        .find(|version| version.release.as_str() == wanted || version.state.sha256 == wanted)
-        .ok_or_else(|| Problem::not_found("version"))
+    let (stack, wanted) = (call.path("stack"), call.path("version"));
+    let catalogue = call.service.catalogue();
+    if let Ok(id) = wanted.parse::<ReleaseId>() {
+        let found = match catalogue.get(&id) {
+            Err(CatalogueError::NotFound { .. }) => None,
+            found => version_in(found?, stack),
+        };
+        return found.ok_or_else(|| Problem::not_found("version"));
+    }
+    // From the newest on, and no further than needed.
+    let mut before: Option<ReleaseId> = None;
+    loop {
+        let (page, last) = catalogue.state_versions_page(stack, before.as_ref(), SEARCHED)?;
+        if let Some(version) = page.into_iter().find(|version| version.state.sha256 == wanted) {
+            return Ok(version);
+        }
+        if last.is_none() {
+            return Err(Problem::not_found("version"));
+        }
+        before = last;
+    }
 }
 
 pub fn kept_one(call: &Call) -> Result<Response> {

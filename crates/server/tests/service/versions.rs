@@ -53,3 +53,30 @@ async fn pages_are_the_whole_list_and_each_reads_only_what_it_shows() {
         .json();
     assert_eq!(odd["code"], "bad-request");
 }
+
+#[tokio::test]
+async fn one_version_is_read_without_the_others() {
+    let world = World::new();
+    let token = world.token(Viewer, &[]);
+    let releases: Vec<_> = (0..300).map(|_| world.release(&["a"])).collect();
+    let one = releases[7].id.to_string();
+    world.store.rows.store(0, Ordering::SeqCst);
+    let found = world.get(&format!("/v1/stacks/a/state-versions/{one}"), &token).await;
+    let found = found.is(200).json();
+    assert_eq!(found["release"], one);
+    assert_eq!(world.store.rows.load(Ordering::SeqCst), 0, "its manifest says it all");
+    // By its bytes: the newest release that has them.
+    let sha256 = found["sha256"].as_str().unwrap();
+    let newest = world
+        .get(&format!("/v1/stacks/a/state-versions/{sha256}"), &token)
+        .await;
+    assert_eq!(newest.is(200).json()["release"], releases[299].id.to_string());
+    let rows = world.store.rows.load(Ordering::SeqCst);
+    assert!(rows < 260, "{rows} rows of 300");
+    for unknown in [
+        "b/state-versions/".to_owned() + &one,
+        "a/state-versions/".to_owned() + &"0".repeat(64),
+    ] {
+        world.get(&format!("/v1/stacks/{unknown}"), &token).await.is(404);
+    }
+}
