@@ -137,7 +137,7 @@ impl Redactor {
     }
 
     /// The text with every occurrence of a known secret (four characters or longer) replaced, in its
-    /// plain, JSON-escaped, base64 and URL-encoded forms.
+    /// plain, JSON-escaped, base64, URL-encoded and hexadecimal forms.
     pub fn scrub_text(&self, text: &str) -> String {
         self.scrubber().scrub(text).unwrap_or_else(|| text.to_string())
     }

@@ -89,6 +89,9 @@ fn add_forms(secret: &str, forms: &mut BTreeSet<String>) {
             forms.insert(text[..whole].to_string());
         }
     }
+    let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    forms.insert(hexadecimal.to_uppercase());
+    forms.insert(hexadecimal);
     forms.retain(|form| form.len() >= SHORTEST);
 }
 
