@@ -81,7 +81,7 @@ fn approved_is_applied(world: &World, first: &Release, at: &str) {
 
 #[test]
 fn a_plan_file_that_is_exchanged_before_it_is_applied() {
-    for at in ["show", "apply"] {
+    for at in ["apply", "show"] {
         for rearranged in [false, true] {
             scenario(|mut world| {
                 let first = story(&world, "", rearranged);
@@ -94,7 +94,7 @@ fn a_plan_file_that_is_exchanged_before_it_is_applied() {
 
 #[test]
 fn the_same_on_a_remote_backend() {
-    for at in ["show", "apply"] {
+    for at in ["apply", "show"] {
         for rearranged in [false, true] {
             scenario(|mut world| {
                 let server = StateServer::start();

@@ -80,7 +80,7 @@ fn the_service_lives_on_and_stays_small() {
             .is(200)
             .json();
         assert!(run.to_string().contains("MiB"), "{run}");
-        println!("the service had at most {most} MiB while a policy asked for everything");
+        eprintln!("the service had at most {most} MiB while a policy asked for everything");
         world.put(
             "policies/own.rego",
             "package main\nimport rego.v1\ndeny contains \"never\" if input.nothing\n",

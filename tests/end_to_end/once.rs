@@ -81,7 +81,7 @@ fn a_hundred_callers_apply_once() {
             let of = |event: &str| entries.iter().filter(|entry| entry["event"] == event).count();
             assert_eq!((of("apply-started"), of("applied")), (1, 1), "round {round}");
         }
-        println!(
+        eprintln!(
             "{rounds} rounds of {CALLERS} callers at two instances, {yes} answers of 201: each approval was carried out once"
         );
     });
