@@ -12,6 +12,9 @@ S3's clock is nobody's to set.
 
 moto takes no notice of a customer's key (SSE-C): here an object that was put with one is given to nobody without it.
 
+Every instance of RDS has the same resource id in moto, by which Terraform tells one from another; here each has its own.
+One that was restored to a moment counts as a replica of its source in moto; here it does not.
+
 For each transaction moto copies the whole table, item by item; the containers suffice where transactions put and delete.
 
 For each list of versions moto copies every version of every object, with its bytes, and never lets go of the copies; and for
@@ -24,6 +27,7 @@ import datetime
 import io
 import os
 import resource
+import secrets
 import sys
 import threading
 
@@ -36,6 +40,7 @@ from moto import server
 from moto.dynamodb import models
 from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.rds.models import DBInstance
 from moto.s3.models import FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 from werkzeug.serving import WSGIRequestHandler
@@ -107,6 +112,17 @@ def lacks_its_key(environ):
         customer_keys[path] = key
     return method in ("GET", "HEAD") and customer_keys.get(path, key) != key
 
+
+make_instance = DBInstance.__init__
+
+
+def make_instance_of_its_own(self, *arguments, **settings):
+    settings.pop("source_db_instance_identifier", None)
+    make_instance(self, *arguments, **settings)
+    self.dbi_resource_id = "db-" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(26))
+
+
+DBInstance.__init__ = make_instance_of_its_own
 
 turn = threading.RLock()
 answer = DomainDispatcherApplication.__call__

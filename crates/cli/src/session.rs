@@ -185,6 +185,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         terraform,
         storages: Arc::new(Storages::new().with("s3", rollback_store_aws::terraform_backend::open)),
         stacks: located.stacks,
+        beside: Vec::new(),
         checks,
         parts,
         choices: Arc::new(steps::CloudChoices),
@@ -316,7 +317,7 @@ pub fn open_for_run(
     let mut context = context;
     context.parts.retain(|part| run.steps.contains(&part.name));
     if global.stacks.is_empty() && run.is_about_steps_alone() {
-        context.stacks.clear();
+        context.keep_steps_alone();
     } else if !missing && !names.is_empty() {
         context.stacks.retain(|stack| names.contains(&stack.name));
     }
@@ -332,10 +333,13 @@ pub fn open_to_undo(
 ) -> Result<Context> {
     let mut context = open(global, variables, output)?;
     let run = rollback_engine::undo::run_to_undo(&context, run)?;
-    if global.stacks.is_empty() {
-        context.stacks.retain(|stack| run.is_about(&stack.name));
-    }
     context.parts.retain(|part| run.steps.contains(&part.name));
+    if global.stacks.is_empty() {
+        match run.is_about_steps_alone() {
+            true => context.keep_steps_alone(),
+            false => context.stacks.retain(|stack| run.is_about(&stack.name)),
+        }
+    }
     Ok(context)
 }
 

@@ -72,6 +72,8 @@ pub struct Context {
     pub storages: Arc<Storages>,
     /// In the order of a rollback: dependents first.
     pub stacks: Vec<Stack>,
+    /// Stacks that are left as they are, and whose states may have to be told what a step has put in something's place.
+    pub beside: Vec<Stack>,
     /// What says whether all is well.
     pub checks: Arc<Vec<NamedCheck>>,
     /// The chosen steps of the settings.
@@ -172,6 +174,20 @@ impl Context {
     pub fn others<'a>(&'a self, own: &'a str) -> impl Iterator<Item = Stack> + 'a {
         let sections = self.settings.stacks.iter().filter(move |section| section.name != own);
         sections.map(|section| stack_of_section(section, &self.settings_dir))
+    }
+
+    /// Leaves the steps alone in it. The stacks stay beside where a step may put another thing in the place of one that
+    /// they manage: then their states are written.
+    pub fn keep_steps_alone(&mut self) {
+        let stacks = std::mem::take(&mut self.stacks);
+        if self.parts.iter().any(|part| part.step.replaces_what_terraform_has()) {
+            self.beside = stacks;
+        }
+    }
+
+    /// All stacks whose states a run may write.
+    pub fn written_stacks(&self) -> impl Iterator<Item = &Stack> {
+        self.stacks.iter().chain(&self.beside)
     }
 
     pub fn stack(&self, name: &str) -> Result<&Stack> {

@@ -252,10 +252,11 @@ impl Drive<'_> {
 
     /// Looks at what a crash left of each stack.
     pub(crate) fn recover_all(&mut self) -> Result<()> {
-        for stack in &self.context.stacks {
+        for stack in self.context.written_stacks() {
             recover::stack(self.context, stack, &mut self.journal)?;
         }
-        Ok(())
+        // Before anything is planned from a state that speaks of what is no longer there.
+        self.tell_terraform()
     }
 
     /// From planning to the record.
@@ -363,6 +364,7 @@ impl Drive<'_> {
         });
         // A run that was approved goes where it was approved to go, whatever has been asked for since.
         for one in &mut wanted {
+            one.begun = self.journal.begun_step(&one.part.name).cloned();
             if let Some(approved) = self.journal.approved_step(&one.part.name) {
                 one.target = Ok(approved.target()?);
             }

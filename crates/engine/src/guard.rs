@@ -16,7 +16,7 @@ use crate::run::{Consent, Purpose, Runs, Status};
 pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose: &Purpose) -> Result<()> {
     for (other, _) in runs.unfinished()? {
         let undone = matches!(purpose, Purpose::Undo { run } if *run == other.id);
-        let shared = context.stacks.iter().find(|stack| other.is_about(&stack.name));
+        let shared = context.written_stacks().find(|stack| other.is_about(&stack.name));
         let step = context.parts.iter().find(|part| other.steps.contains(&part.name));
         let shared = shared
             .map(|stack| format!("stack {}", stack.name))
@@ -55,7 +55,7 @@ pub(crate) fn nobody_applies(context: &Context) -> Result<()> {
 /// # Errors
 /// Somebody holds one of them, and does not let go in the time that the person wants to wait.
 pub fn lock_for(context: &Context, run: &str) -> Result<Locks> {
-    let stacks = context.stacks.iter().map(|stack| stack.name.clone());
+    let stacks = context.written_stacks().map(|stack| stack.name.clone());
     let names: Vec<String> = stacks
         .chain(context.parts.iter().map(|part| part.name.clone()))
         .collect();

@@ -97,6 +97,12 @@ pub enum Event {
         now: String,
         milliseconds: u64,
     },
+    /// Terraform's state of a stack was told what a step has put in an object's place.
+    TerraformTold {
+        stack: String,
+        step: String,
+        address: String,
+    },
     StepFailed {
         step: String,
         why: String,
@@ -422,6 +428,24 @@ impl<'s> Journal<'s> {
         self.entries
             .iter()
             .any(|entry| matches!(&entry.event, Event::StepDone { step: named, .. } if named == step))
+    }
+
+    /// What a step was to do when it was begun for the first time, if it was: where it was then, nobody can see any more.
+    pub fn begun_step(&self, step: &str) -> Option<&StepEnvelope> {
+        let begun = |entry: &Entry| matches!(&entry.event, Event::StepIntended { step: named } if named == step);
+        let first = self.entries.iter().position(begun)?;
+        self.entries[..first].iter().rev().find_map(|entry| match &entry.event {
+            Event::StepPlanned { envelope } if envelope.step == step => Some(envelope.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// Where this step has come to, as JSON text, if it has.
+    pub fn step_came_to(&self, step: &str) -> Option<&str> {
+        self.entries.iter().rev().find_map(|entry| match &entry.event {
+            Event::StepDone { step: named, now, .. } if named == step => Some(now.as_str()),
+            _ => None,
+        })
     }
 
     /// The envelope that was approved for this step: see [`Journal::approved`].

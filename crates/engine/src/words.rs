@@ -69,6 +69,9 @@ pub fn describe(event: &Event) -> String {
                 std::time::Duration::from_millis(*milliseconds).as_secs_f64()
             )
         }
+        Event::TerraformTold { stack, step, address } => {
+            format!("stack {stack}: Terraform's state says of {address} what step {step} has put in its place")
+        }
         Event::StepFailed { step, why, untouched } => format!(
             "step {step}: failed{}: {why}",
             if *untouched { ", nothing changed" } else { "" }

@@ -35,6 +35,41 @@ pub trait Step: Send + Sync {
     /// # Errors
     /// See [`StepError::untouched`]: whether anything may have changed.
     fn go(&self, from: &Binding, target: &Binding, progress: &dyn Progress) -> Result<Binding, StepError>;
+
+    /// Whether going somewhere puts another thing in the place of one that Terraform may manage.
+    fn replaces_what_terraform_has(&self) -> bool {
+        false
+    }
+
+    /// What Terraform's state has to be told once the way from `from` to `now` is done; `None` where it knows.
+    ///
+    /// # Errors
+    /// The bindings cannot be understood.
+    fn rebound(&self, from: &Binding, now: &Binding) -> Result<Option<Rebound>, StepError> {
+        let _ = (from, now);
+        Ok(None)
+    }
+}
+
+/// Another thing stands in the place of one that Terraform may manage: it has the same name and other ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebound {
+    /// Terraform's type of it.
+    pub kind: String,
+    /// For people.
+    pub what: String,
+    /// The attribute by which the object of the state is found, as it was and as it is now.
+    pub known_by: Revalued,
+    /// Others that may have changed with it; one with another value stays as it is.
+    pub also: Vec<Revalued>,
+}
+
+/// A text attribute with another value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revalued {
+    pub name: String,
+    pub from: String,
+    pub to: String,
 }
 
 /// What a step is about to do, for a person and for the guards.

@@ -225,7 +225,7 @@ fn try_to(service: &Service, id: &str, work: Work, actor: &str) -> Result<Outcom
     if let Some(names) = own_steps {
         context.parts.retain(|part| names.contains(&part.name));
         if rollback.stacks.is_empty() && !names.is_empty() {
-            context.stacks.clear();
+            context.keep_steps_alone();
         }
     }
     steps::send(&mut context, &rollback.databases);

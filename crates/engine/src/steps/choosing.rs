@@ -8,6 +8,7 @@ use rollback_config::project::StepTable;
 use rollback_runbook::step::{Binding, StepError};
 use serde::{Deserialize, Serialize};
 
+use super::prepare::is_database;
 use super::step_error;
 use crate::context::Context;
 use crate::error::{EngineError, Result};
@@ -105,7 +106,7 @@ pub fn choose(context: &mut Context, about: &About<'_>) -> Result<()> {
     if !about.only.is_empty() {
         context.parts.retain(|part| about.only.contains(&part.name));
         if !about.some_stacks {
-            context.stacks.clear();
+            context.keep_steps_alone();
         }
     } else if about.some_stacks || about.some_objects {
         context.parts.clear();
@@ -131,7 +132,6 @@ pub fn databases(context: &Context, asked: &[String], id: &str) -> Result<BTreeM
             Some((name, asked)) => (name, Some(asked)),
             None => (text.as_str(), None),
         };
-        let is_database = |kind: &str| kind.starts_with("rds-");
         let there = context
             .parts
             .iter()

@@ -175,7 +175,16 @@ impl Drive<'_> {
                 }
             }
         });
-        failure.map_or(Ok(done), Err)
+        // Also where something else failed: what was put in place is there.
+        let told = match self.journal.is_fenced_out() {
+            true => Ok(()),
+            false => self.tell_terraform(),
+        };
+        match (failure, told) {
+            (None, Ok(())) => Ok(done),
+            (Some(error), Ok(())) | (None, Err(error)) => Err(error),
+            (Some(first), Err(second)) => Err(first.hint(second.message)),
+        }
     }
 
     /// Puts on record what the steps are to do.

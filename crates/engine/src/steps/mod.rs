@@ -6,6 +6,7 @@ mod drive;
 mod order;
 mod prepare;
 mod record;
+mod tell;
 
 pub use capture::{Kept, Runtime, Seen, look, seen};
 pub use choosing::{About, Choice, Choices, NoChoices, check_names, choices, choose, databases, send};

@@ -18,7 +18,11 @@ pub(super) fn waits(parts: &[&Part], stacks: &[&str], forward: bool) -> Result<B
         .iter()
         .map(|part| Node {
             name: part.name.clone(),
-            rank: part.rank(),
+            // On the way back a stack is done as its plan was made: before something else stands in its objects' place.
+            rank: match !forward && part.step.replaces_what_terraform_has() {
+                true => TERRAFORM + 1,
+                false => part.rank(),
+            },
             // What this run leaves alone is not waited for.
             after: part
                 .after

@@ -1,5 +1,6 @@
 //! What each step would do on the way to a target.
 
+use rollback_release::ReleaseKind;
 use rollback_runbook::Part;
 use rollback_runbook::step::{Binding, Reversibility, StepError};
 
@@ -17,6 +18,10 @@ pub struct Wanted {
     pub part: Part,
     /// None with the reason why it is left as it is.
     pub target: Result<Binding, String>,
+    /// What an earlier attempt of the run has begun to do.
+    pub begun: Option<StepEnvelope>,
+    /// Nobody asks for it but a release.
+    pub only_by_release: bool,
 }
 
 /// What a step does in a run.
@@ -75,12 +80,16 @@ pub(crate) fn wanted(context: &Context, target: &Target) -> Result<Vec<Wanted>> 
     for release in target.releases() {
         known.push((release.id.as_str(), Runtime::of(release)?));
     }
+    // An undo goes to what a run has kept of before it.
+    let is_undo = (target.releases().iter()).any(|release| matches!(release.kind, ReleaseKind::Backup { .. }));
     let mut all = Vec::new();
     for part in &context.parts {
         if let Some(asked) = &part.asked {
             all.push(Wanted {
                 part: part.clone(),
                 target: Ok(asked.clone()),
+                begun: None,
+                only_by_release: false,
             });
             continue;
         }
@@ -107,6 +116,8 @@ pub(crate) fn wanted(context: &Context, target: &Target) -> Result<Vec<Wanted>> 
         all.push(Wanted {
             part: part.clone(),
             target: found,
+            begun: None,
+            only_by_release: !is_undo,
         });
     }
     Ok(all)
@@ -151,7 +162,27 @@ fn prepare_one(one: &Wanted) -> Result<(Binding, Way), StepError> {
         Ok(target) => target,
         Err(why) => return Ok((now, Way::Left(why.clone()))),
     };
-    let way = match one.part.step.plan(&now, target)? {
+    let planned = one.part.step.plan(&now, target)?;
+    if let Some(begun) = &one.begun {
+        // It may look as if it were there, and be cut off in the middle: it is gone once more, from where it was.
+        let plan = planned.filter(|plan| plan.obstacles.is_empty());
+        let plan = plan.unwrap_or_else(|| begun.plan.clone());
+        let envelope = StepEnvelope {
+            plan,
+            policy: None,
+            to: target.to_string(),
+            ..begun.clone()
+        };
+        return Ok((now, Way::Goes(Box::new(envelope))));
+    }
+    if one.only_by_release && planned.is_some() && is_database(&one.part.kind) {
+        let why = format!(
+            "a database goes back only where that is asked for: --restore-database {}",
+            one.part.name
+        );
+        return Ok((now, Way::Left(why)));
+    }
+    let way = match planned {
         None => Way::There,
         Some(plan) => Way::Goes(Box::new(StepEnvelope {
             step: one.part.name.clone(),
@@ -163,6 +194,11 @@ fn prepare_one(one: &Wanted) -> Result<(Binding, Way), StepError> {
         })),
     };
     Ok((now, way))
+}
+
+/// Whether a step is of a kind that restores databases.
+pub(super) fn is_database(kind: &str) -> bool {
+    kind.starts_with("rds-")
 }
 
 /// A step's word as the engine's; `name` is the step's.

@@ -52,7 +52,7 @@ impl StepEnvelope {
     }
 }
 
-fn parse(step: &str, text: &str) -> Result<Binding> {
+pub(super) fn parse(step: &str, text: &str) -> Result<Binding> {
     serde_json::from_str(text).map_err(|error| {
         EngineError::failed(format!(
             "step {step}: its record in the journal cannot be read: {error}"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_rds::Client;
-use aws_sdk_rds::types::{DbSnapshot, Tag};
+use aws_sdk_rds::types::{DbSnapshot, Filter, Tag};
 use jiff::Timestamp;
 use rollback_runbook::step::StepError;
 
@@ -29,6 +29,28 @@ pub(super) fn instance(account: &Account, id: &str) -> Result<Option<Instance>, 
         Client::new(config)
             .describe_db_instances()
             .db_instance_identifier(id)
+            .send()
+    });
+    match answer {
+        Ok(answer) => Ok(answer
+            .db_instances
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .map(Instance::from)),
+        Err(refusal) if refusal.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => Ok(None),
+        Err(refusal) => Err(refusal.error),
+    }
+}
+
+/// The instance of a resource id, whatever it is called now; `None` where there is none.
+pub(super) fn of_resource(account: &Account, resource: &str) -> Result<Option<Instance>, StepError> {
+    let what = format!("look at the database instance with the resource id {resource}");
+    let filter = Filter::builder().name("dbi-resource-id").values(resource).build();
+    let answer = account.call(&Call::looks(&what, "rds:DescribeDBInstances"), |config| {
+        Client::new(config)
+            .describe_db_instances()
+            .filters(filter.clone())
             .send()
     });
     match answer {
@@ -207,16 +229,72 @@ pub(super) fn restore(
     }
 }
 
-/// What no restore takes: how long automatic backups are kept, and how far the storage may grow.
-pub(super) fn settle(account: &Account, new: &str, settings: &Settings) -> Result<(), StepError> {
-    let what = format!("modify database instance {new}");
+/// What no restore takes: backups and their window, maintenance, monitoring, and how far the storage may grow.
+pub(super) fn settle(account: &Account, new: &Instance, settings: &Settings) -> Result<(), StepError> {
+    let (id, is) = (&new.id, &new.settings);
+    let what = format!("modify database instance {id}");
+    // Only what differs: an engine or a class that does not know of a setting refuses to be asked for it.
+    fn other<T: PartialEq + Clone>(is: &Option<T>, wanted: &Option<T>) -> Option<T> {
+        wanted.clone().filter(|_| is != wanted)
+    }
+    let insights = other(&is.performance_insights, &settings.performance_insights);
+    let with_insights = |text: &Option<String>| text.clone().filter(|_| insights == Some(true));
     account.call(&Call::changes(&what, "rds:ModifyDBInstance"), |config| {
         Client::new(config)
             .modify_db_instance()
-            .db_instance_identifier(new)
-            .set_backup_retention_period(settings.backup_retention)
+            .db_instance_identifier(id)
+            .set_backup_retention_period(other(&is.backup_retention, &settings.backup_retention))
+            .set_preferred_backup_window(other(&is.backup_window, &settings.backup_window))
+            .set_preferred_maintenance_window(other(&is.maintenance_window, &settings.maintenance_window))
+            .set_monitoring_interval(other(&is.monitoring_interval, &settings.monitoring_interval))
+            .set_monitoring_role_arn(other(&is.monitoring_role, &settings.monitoring_role))
+            .set_enable_performance_insights(insights)
+            .set_performance_insights_kms_key_id(with_insights(&settings.performance_insights_key))
+            .set_performance_insights_retention_period(
+                settings
+                    .performance_insights_retention
+                    .filter(|_| insights == Some(true)),
+            )
             .set_max_allocated_storage(settings.max_allocated_storage)
             .apply_immediately(true)
+            .send()
+    })?;
+    Ok(())
+}
+
+/// Begins to give an instance another name. Its address follows, its resource id does not.
+pub(super) fn rename(account: &Account, id: &str, name: &str) -> Result<(), StepError> {
+    let what = format!("rename database instance {id} to {name}");
+    account.call(&Call::changes(&what, "rds:ModifyDBInstance"), |config| {
+        Client::new(config)
+            .modify_db_instance()
+            .db_instance_identifier(id)
+            .new_db_instance_identifier(name)
+            .apply_immediately(true)
+            .send()
+    })?;
+    Ok(())
+}
+
+pub(super) fn tag(account: &Account, instance: &Instance, key: &str, value: &str) -> Result<(), StepError> {
+    let what = format!("tag database instance {}", instance.id);
+    account.call(&Call::changes(&what, "rds:AddTagsToResource"), |config| {
+        Client::new(config)
+            .add_tags_to_resource()
+            .resource_name(&instance.arn)
+            .tags(Tag::builder().key(key).value(value).build())
+            .send()
+    })?;
+    Ok(())
+}
+
+pub(super) fn untag(account: &Account, instance: &Instance, keys: &[&str]) -> Result<(), StepError> {
+    let what = format!("take tags from database instance {}", instance.id);
+    account.call(&Call::changes(&what, "rds:RemoveTagsFromResource"), |config| {
+        let call = Client::new(config)
+            .remove_tags_from_resource()
+            .resource_name(&instance.arn);
+        call.set_tag_keys(Some(keys.iter().map(|key| (*key).to_owned()).collect()))
             .send()
     })?;
     Ok(())

@@ -20,6 +20,11 @@ pub(super) struct Count {
 }
 
 impl Count {
+    /// Whether both are of one service.
+    pub(super) fn is_of(&self, other: &Count) -> bool {
+        (&self.cluster, &self.service) == (&other.cluster, &other.service)
+    }
+
     fn name(&self) -> Name {
         Name {
             cluster: self.cluster.clone(),

@@ -1,14 +1,15 @@
 //! `rds-restore` and `rds-pitr`: a database as a snapshot, or a moment, had it, in a new instance. The old one is kept.
 //!
 //! RDS restores into nothing but new instances. So the application stops, the new instance is made with the old one's
-//! settings, the application is pointed at it, and starts again as big as it was. The new instance's name follows from
+//! settings, takes the old one's name or is written where the application looks, and the application starts again as big as
+//! it was. The new instance's name follows from
 //! what was asked and by which run; each part looks whether it is done, so that a run that was cut off is taken up
 //! wherever it was. Going back is pointing at the old instance again: what was written since is then in the new one.
 
 use std::time::Duration;
 
 use rollback_config::project::StepTable;
-use rollback_runbook::step::{Binding, Progress, Reversibility, Step, StepChange, StepError, StepPlan};
+use rollback_runbook::step::{Binding, Progress, Rebound, Reversibility, Step, StepChange, StepError, StepPlan};
 use rollback_runbook::{Common, Made, SettingsError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -38,15 +39,28 @@ struct Settings {
     /// Services that are stopped meanwhile: `[{ cluster = "prod", service = "backend" }]`.
     #[serde(default)]
     services: Vec<Name>,
-    /// Where its address stands; at least one place.
+    /// Where its address stands, if the new instance has another one.
+    #[serde(default)]
     repoint: Vec<Setting>,
+    rebind: Option<Rebind>,
+}
+
+/// How the new instance is found by what used the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Rebind {
+    /// It takes the old one's name, and with it the address; Terraform is told.
+    Rename,
+    /// It has another name, and its address is written where the old one's stands.
+    None,
 }
 
 pub(super) struct Database {
     pub account: Account,
     /// As Terraform made it.
-    instance: String,
-    services: Vec<Name>,
+    pub instance: String,
+    pub services: Vec<Name>,
+    /// None where the new instance takes the old one's name.
     pub places: Vec<Place>,
     pub patience: Duration,
 }
@@ -56,13 +70,19 @@ pub(super) struct Database {
 pub(super) struct State {
     /// The identifier of the instance that the application is pointed at.
     pub instance: String,
+    /// Where instances change names, what tells one from another; none while nobody has the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Restores by which instances were replaced that are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restores: Vec<String>,
     pub address: Option<String>,
     pub settings: InstanceSettings,
     /// How many tasks of each service there are to be.
     pub services: Vec<Count>,
     /// Places in which no address of any instance stands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    astray: Vec<String>,
+    pub astray: Vec<String>,
 }
 
 /// Both kinds: what they are asked for differs, the way there does not.
@@ -74,9 +94,22 @@ pub(crate) fn database(table: &StepTable, account: &Account) -> Made<dyn Step> {
 impl Database {
     pub(super) fn new(table: &StepTable, account: &Account) -> Result<(Common, Database), SettingsError> {
         let (common, settings, account): (_, Settings, _) = read("step", table, account)?;
-        if settings.repoint.is_empty() {
-            return Err(SettingsError::of("step", table, "`repoint` names no place")
-                .hint("without one nobody would use the new instance: write repoint = [{ parameter = \"/prod/database/host\" }]"));
+        match (settings.rebind, settings.repoint.is_empty()) {
+            (Some(Rebind::None), true) => {
+                return Err(SettingsError::of("step", table, "`repoint` names no place").hint(
+                    "without one nobody would use the new instance: write repoint = [{ parameter = \"/prod/database/host\" }], \
+                     or rebind = \"rename\", so that it takes the old one's name",
+                ));
+            }
+            (Some(Rebind::Rename), false) => {
+                return Err(SettingsError::of(
+                    "step",
+                    table,
+                    "`repoint` has nothing to do where `rebind` is \"rename\"",
+                )
+                .hint("the new instance takes the old one's name, and so has its address: leave `repoint` out"));
+            }
+            _ => {}
         }
         let places = settings.repoint.into_iter().map(|setting| Place::new(setting, table));
         let database = Database {
@@ -91,6 +124,10 @@ impl Database {
 
     /// The instance that Terraform made and the one that is used, if that is another.
     pub(super) fn instances(&self) -> Result<Vec<String>, StepError> {
+        if self.takes_the_name() {
+            let kept = self.kept()?.into_iter().map(|one| one.id);
+            return Ok(std::iter::once(self.instance.clone()).chain(kept).collect());
+        }
         let (used, _) = self.used()?;
         let mut all = vec![used.id];
         if all[0] != self.instance {
@@ -124,17 +161,29 @@ impl Database {
                 None => astray.push(place.words()),
             }
         }
-        let used = used.or(own).ok_or_else(|| {
-            StepError::untouched(format!("there is no database instance {}", self.instance))
-                .hint("look at `instance` and `region` of the table, and at the account (AWS_PROFILE)")
-        })?;
+        let used = used.or(own).ok_or_else(|| self.not_there())?;
         Ok((used, astray))
     }
 
+    /// Whether a new instance takes the old one's name.
+    pub(super) fn takes_the_name(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub(super) fn not_there(&self) -> StepError {
+        StepError::untouched(format!("there is no database instance {}", self.instance))
+            .hint("look at `instance` and `region` of the table, and at the account (AWS_PROFILE)")
+    }
+
     fn state(&self) -> Result<State, StepError> {
+        if self.takes_the_name() {
+            return self.state_by_name();
+        }
         let (used, astray) = self.used()?;
         Ok(State {
             instance: used.id,
+            resource: None,
+            restores: Vec::new(),
             address: used.address,
             settings: used.settings,
             services: counts(&self.account, &self.services)?,
@@ -176,45 +225,68 @@ impl Step for Database {
             reversibility: Reversibility::DataLoss,
             ..StepPlan::default()
         };
-        let to = match Target::read(target, &now.instance)? {
-            Target::Instance(id) if id == now.instance => return Ok(None),
-            Target::Instance(id) => {
-                match api::instance(&self.account, &id)? {
-                    None => plan
-                        .obstacles
-                        .push(format!("database instance {id} is no longer there")),
-                    Some(found) if !found.is_available() => {
-                        plan.obstacles
-                            .push(format!("database instance {id} is {}", found.status));
-                    }
-                    Some(_) => {}
-                }
-                plan.notes.push(format!(
-                    "what was written to {} since it is used is not in {id}; {} is kept",
-                    now.instance, now.instance
-                ));
-                id
-            }
-            Target::New { source, run } => {
-                let (name, _) = self.name(&source, &run);
-                if name == now.instance {
+        let target = Target::read(target, &now.instance)?;
+        let to = match &target {
+            Target::Instance { id, resource, .. } => {
+                let is_used = match resource {
+                    Some(resource) => now.resource.as_ref() == Some(resource),
+                    None => *id == now.instance,
+                };
+                if is_used && now.services.iter().all(|count| target.tasks(count) == count.desired) {
                     return Ok(None);
                 }
-                self.plan_source(&now, &source, &mut plan)?;
-                plan.notes.push(format!(
-                    "the old instance {} is kept, and costs until it is deleted",
-                    now.instance
-                ));
-                name
+                if !is_used {
+                    self.plan_former(&now, id, resource.as_deref(), &mut plan)?;
+                }
+                (!is_used).then(|| resource.as_ref().unwrap_or(id).clone())
             }
+            Target::New { source, run } => {
+                let (name, key) = self.name(source, run);
+                let is_used = match self.takes_the_name() {
+                    true => now.resource.is_some() && now.restores.contains(&key),
+                    false => name == now.instance,
+                };
+                if is_used {
+                    return Ok(None);
+                }
+                self.plan_source(&now, source, &mut plan)?;
+                let kept = self.kept_as(&now);
+                plan.notes.push(format!(
+                    "the old instance is kept as {kept}, and costs until it is deleted"
+                ));
+                Some(name)
+            }
+        };
+        let Some(to) = to else {
+            for count in &now.services {
+                let what = format!("tasks of service {} in cluster {}", count.service, count.cluster);
+                let (is, then) = (count.desired.to_string(), target.tasks(count).to_string());
+                plan.changes.push(StepChange::new(what, is, then));
+            }
+            plan.reversibility = Reversibility::Lossless;
+            return Ok(Some(plan));
         };
         for count in now.services.iter().filter(|count| count.desired > 0) {
             let what = format!("tasks of service {} in cluster {}", count.service, count.cluster);
             plan.changes
                 .push(StepChange::new(what, count.desired.to_string(), "0 meanwhile"));
         }
-        plan.changes
-            .push(StepChange::new("database instance", &now.instance, &to));
+        if self.takes_the_name() {
+            let what = format!("database instance {}", self.instance);
+            let is = now
+                .resource
+                .as_deref()
+                .unwrap_or("none, between two renamings")
+                .to_owned();
+            let to = match target {
+                Target::Instance { .. } => to.clone(),
+                Target::New { .. } => "a new one".to_owned(),
+            };
+            plan.changes.push(StepChange::new(what, is, to));
+        } else {
+            plan.changes
+                .push(StepChange::new("database instance", &now.instance, &to));
+        }
         for place in &self.places {
             plan.changes.push(StepChange::new(
                 format!("address in {}", place.words()),
@@ -233,17 +305,66 @@ impl Step for Database {
         let from: State = parse(from)?;
         let target = Target::read(target, &from.instance)?;
         let mut changed = false;
-        let gone = self.bring(&from, &target, &mut changed, progress);
+        let gone = match self.takes_the_name() {
+            true => self.bring_by_name(&from, &target, &mut changed, progress),
+            false => self.bring(&from, &target, &mut changed, progress),
+        };
         match changed {
             true => gone.after_change()?,
             false => gone?,
         }
         self.look().after_change()
     }
+
+    fn replaces_what_terraform_has(&self) -> bool {
+        self.takes_the_name()
+    }
+
+    fn rebound(&self, from: &Binding, now: &Binding) -> Result<Option<Rebound>, StepError> {
+        if !self.takes_the_name() {
+            return Ok(None);
+        }
+        Ok(self.rebound_by_name(&parse(from)?, &parse(now)?))
+    }
 }
 
 impl Database {
+    /// What the instance that is used now is called when another one is used.
+    fn kept_as(&self, now: &State) -> String {
+        let resource = now.resource.as_deref().filter(|_| self.takes_the_name());
+        resource.map_or_else(|| now.instance.clone(), |resource| self.aside(resource))
+    }
+
+    /// Back to an instance that was used before.
+    fn plan_former(&self, now: &State, id: &str, resource: Option<&str>, plan: &mut StepPlan) -> Result<(), StepError> {
+        let found = match resource {
+            Some(resource) => api::of_resource(&self.account, resource)?,
+            None => api::instance(&self.account, id)?,
+        };
+        let name = resource.unwrap_or(id);
+        match found {
+            None => plan
+                .obstacles
+                .push(format!("database instance {name} is no longer there")),
+            Some(found) if !found.is_available() => {
+                plan.obstacles
+                    .push(format!("database instance {name} is {}", found.status));
+            }
+            Some(_) => {}
+        }
+        let kept = self.kept_as(now);
+        plan.notes.push(format!(
+            "what was written to {} since it is used is not in {name}; it is kept as {kept}",
+            now.instance
+        ));
+        Ok(())
+    }
+
     fn plan_source(&self, now: &State, source: &Source, plan: &mut StepPlan) -> Result<(), StepError> {
+        if self.takes_the_name() && now.resource.is_none() {
+            // A run that was cut off has restored it already.
+            return Ok(());
+        }
         let Some(current) = api::instance(&self.account, &now.instance)? else {
             plan.obstacles
                 .push(format!("database instance {} is no longer there", now.instance));
@@ -253,6 +374,12 @@ impl Database {
             plan.obstacles.push(format!(
                 "{} belongs to the Aurora cluster {cluster}: those are restored as a whole, not by this step",
                 current.id
+            ));
+        }
+        if self.takes_the_name() && !current.replicas.is_empty() {
+            plan.notes.push(format!(
+                "its read replicas ({}) stay with the old instance: make new ones of the restored one",
+                current.replicas.join(", ")
             ));
         }
         if current.managed_password {

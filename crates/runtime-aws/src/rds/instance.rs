@@ -13,6 +13,9 @@ const SMALLEST_PROVISIONED_GP3: i32 = 400;
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
     pub id: String,
+    /// What stays the same when it gets another name: `db-…`.
+    pub resource: String,
+    pub arn: String,
     /// `available`, `creating`, `incompatible-restore`, …
     pub status: String,
     /// Its host name, once it has one.
@@ -24,6 +27,8 @@ pub(super) struct Instance {
     pub retention_days: i32,
     /// It belongs to an Aurora cluster.
     pub cluster: Option<String>,
+    /// Names of its read replicas.
+    pub replicas: Vec<String>,
     /// RDS itself keeps the password of its administrator in Secrets Manager.
     pub managed_password: bool,
 }
@@ -55,6 +60,35 @@ pub(super) struct Settings {
     pub max_allocated_storage: Option<i32>,
     /// Days that automatic backups are kept.
     pub backup_retention: Option<i32>,
+    pub backup_window: Option<String>,
+    pub maintenance_window: Option<String>,
+    /// In seconds; 0 where nothing is watched.
+    pub monitoring_interval: Option<i32>,
+    pub monitoring_role: Option<String>,
+    pub performance_insights: Option<bool>,
+    pub performance_insights_key: Option<String>,
+    /// In days.
+    pub performance_insights_retention: Option<i32>,
+}
+
+impl Settings {
+    /// What of it no restore takes, and is set afterwards.
+    fn settled(&self) -> impl PartialEq + '_ {
+        (
+            (self.backup_retention, &self.backup_window, &self.maintenance_window),
+            (self.monitoring_interval, &self.monitoring_role),
+            (
+                self.performance_insights,
+                &self.performance_insights_key,
+                self.performance_insights_retention,
+            ),
+        )
+    }
+
+    /// Whether a restored instance has all of it.
+    pub(super) fn is_settled_as(&self, other: &Settings) -> bool {
+        self.settled() == other.settled()
+    }
 }
 
 impl Instance {
@@ -96,6 +130,9 @@ impl From<DbInstance> for Instance {
         let tags = found.tag_list.unwrap_or_default().into_iter();
         Instance {
             id: found.db_instance_identifier.unwrap_or_default(),
+            resource: found.dbi_resource_id.unwrap_or_default(),
+            arn: found.db_instance_arn.unwrap_or_default(),
+            replicas: found.read_replica_db_instance_identifiers.unwrap_or_default(),
             status: found.db_instance_status.unwrap_or_default(),
             address: endpoint.as_ref().and_then(|endpoint| endpoint.address.clone()),
             created: time(found.instance_create_time),
@@ -139,6 +176,13 @@ impl From<DbInstance> for Instance {
                 deletion_protection: found.deletion_protection,
                 max_allocated_storage: found.max_allocated_storage,
                 backup_retention: found.backup_retention_period,
+                backup_window: found.preferred_backup_window,
+                maintenance_window: found.preferred_maintenance_window,
+                monitoring_interval: found.monitoring_interval,
+                monitoring_role: found.monitoring_role_arn,
+                performance_insights: found.performance_insights_enabled,
+                performance_insights_key: found.performance_insights_kms_key_id,
+                performance_insights_retention: found.performance_insights_retention_period,
             },
         }
     }

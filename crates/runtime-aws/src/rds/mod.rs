@@ -5,6 +5,7 @@ mod application;
 mod database;
 mod instance;
 mod place;
+mod swap;
 mod target;
 mod way;
 

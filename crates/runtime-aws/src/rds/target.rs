@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::api::{self, Source};
+use super::application::Count;
 use super::database::Database;
 use crate::account::Account;
 use crate::settings::{as_step_error, parse};
@@ -35,14 +36,23 @@ struct Asked {
     /// Whatever tells one restore from another of the same snapshot: the run.
     #[serde(default)]
     run: String,
-    /// A binding: the instance that was used then.
+    /// A binding: the instance that was used then, and how many tasks of each service there were.
     instance: Option<String>,
+    resource: Option<String>,
+    #[serde(default)]
+    services: Vec<Count>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// An instance that is there already: the way back of a restore.
-    Instance(String),
+    Instance {
+        id: String,
+        /// By which it is known whatever it is called now; none in bindings of places that were repointed.
+        resource: Option<String>,
+        /// How many tasks there were then.
+        services: Vec<Count>,
+    },
     /// A new one, of this run.
     New { source: Source, run: String },
 }
@@ -63,11 +73,30 @@ impl Target {
                 },
                 run: asked.run,
             }),
-            (None, None, Some(instance)) => Ok(Target::Instance(instance)),
+            (None, None, Some(id)) => Ok(Target::Instance {
+                id,
+                resource: asked.resource,
+                services: asked.services,
+            }),
             _ => Err(StepError::untouched(
                 "it is not said what the database is to be restored from",
             )),
         }
+    }
+}
+
+impl Target {
+    /// How many tasks of a service there are to be in the end: as many as there were when it began. Where a restore that was
+    /// cut off had stopped them, as many as there were before it.
+    pub(super) fn tasks(&self, count: &Count) -> i32 {
+        let then = match self {
+            Target::Instance { services, .. } => services
+                .iter()
+                .find(|then| then.is_of(count))
+                .map_or(0, |then| then.desired),
+            Target::New { .. } => 0,
+        };
+        if count.desired > 0 { count.desired } else { then }
     }
 }
 

@@ -11,7 +11,10 @@ use super::target::Target;
 use crate::waiting::Wait;
 
 /// The tag that tells which restore made an instance.
-const TAG: &str = "infra-rollback:restore";
+pub(super) const TAG: &str = "infra-rollback:restore";
+
+/// What our own tags begin with.
+pub(super) const OURS: &str = "infra-rollback:";
 
 impl Database {
     /// Everything that is not done yet, in its order. `changed` is set as soon as something is.
@@ -23,7 +26,7 @@ impl Database {
         progress: &dyn Progress,
     ) -> Result<(), StepError> {
         let (id, made) = match target {
-            Target::Instance(id) => (id.clone(), None),
+            Target::Instance { id, .. } => (id.clone(), None),
             Target::New { source, run } => {
                 let (name, key) = self.name(source, run);
                 (name, Some((source, key)))
@@ -52,19 +55,15 @@ impl Database {
                 progress.line(&format!("database instance {id} is being restored"));
             }
             let new = self.wait_for(&id, changed, progress)?;
-            if made.is_some() && new.settings.backup_retention != from.settings.backup_retention {
-                api::settle(&self.account, &id, &from.settings)?;
-                *changed = true;
-                progress.line(&format!(
-                    "database instance {id} keeps its backups as long as the old one"
-                ));
+            if made.is_some() {
+                self.settle(&new, from, changed, progress)?;
             }
             self.repoint(from, &new, changed, progress)?;
         }
         scale(
             &self.account,
             &from.services,
-            |count| count.desired,
+            |count| target.tasks(count),
             self.patience,
             changed,
             progress,
@@ -83,16 +82,41 @@ impl Database {
         Ok(true)
     }
 
-    fn restore(&self, from: &State, id: &str, source: &Source, key: &str) -> Result<(), StepError> {
+    /// Gives a restored instance what no restore takes.
+    pub(super) fn settle(
+        &self,
+        new: &Instance,
+        from: &State,
+        changed: &mut bool,
+        progress: &dyn Progress,
+    ) -> Result<(), StepError> {
+        if new.settings.is_settled_as(&from.settings) {
+            return Ok(());
+        }
+        api::settle(&self.account, new, &from.settings)?;
+        *changed = true;
+        progress.line(&format!(
+            "database instance {} gets the old one's backups, windows and monitoring",
+            new.id
+        ));
+        Ok(())
+    }
+
+    pub(super) fn restore(&self, from: &State, id: &str, source: &Source, key: &str) -> Result<(), StepError> {
         let mut tags = api::instance(&self.account, &from.instance)?
             .map(|old| old.tags)
             .unwrap_or_default();
-        tags.retain(|name, _| !name.starts_with("aws:") && name != TAG);
+        tags.retain(|name, _| !name.starts_with("aws:") && !name.starts_with(OURS));
         tags.insert(TAG.to_owned(), key.to_owned());
         api::restore(&self.account, id, source, &from.settings, &tags)
     }
 
-    fn wait_for(&self, id: &str, changed: &mut bool, progress: &dyn Progress) -> Result<Instance, StepError> {
+    pub(super) fn wait_for(
+        &self,
+        id: &str,
+        changed: &mut bool,
+        progress: &dyn Progress,
+    ) -> Result<Instance, StepError> {
         let mut wait = Wait::new(self.account.pace(), self.patience, progress);
         let mut told = String::new();
         loop {

@@ -9,3 +9,4 @@ mod ecs;
 mod faults;
 mod parameter;
 mod rds;
+mod rds_by_name;

@@ -12,17 +12,17 @@ use crate::bench::{Bench, Lines, change, said, step_table, unique};
 use crate::faults::{At, Fault};
 
 /// An instance with a snapshot, a service of two tasks that has its host in a variable, and a parameter with its URL.
-struct World<'a> {
+pub struct World<'a> {
     bench: &'a Bench,
-    rds: aws_sdk_rds::Client,
+    pub rds: aws_sdk_rds::Client,
     ecs: aws_sdk_ecs::Client,
     ssm: aws_sdk_ssm::Client,
-    name: String,
-    address: String,
+    pub name: String,
+    pub address: String,
 }
 
 impl<'a> World<'a> {
-    fn new(bench: &'a Bench) -> World<'a> {
+    pub fn new(bench: &'a Bench) -> World<'a> {
         let rds = aws_sdk_rds::Client::new(&bench.config);
         let ecs = aws_sdk_ecs::Client::new(&bench.config);
         let ssm = aws_sdk_ssm::Client::new(&bench.config);
@@ -84,11 +84,11 @@ impl<'a> World<'a> {
         )
     }
 
-    fn snapshot(&self, run: &str) -> Value {
+    pub fn snapshot(&self, run: &str) -> Value {
         json!({"snapshot": format!("{}-s1", self.name), "run": run})
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let get = self
             .ssm
             .get_parameter()
@@ -97,7 +97,7 @@ impl<'a> World<'a> {
         self.bench.wait(get.send()).unwrap().parameter.unwrap().value.unwrap()
     }
 
-    fn host(&self) -> String {
+    pub fn host(&self) -> String {
         let services = self.ecs.describe_services().cluster(&self.name).services("web").send();
         let service = self.bench.wait(services).unwrap().services.unwrap().remove(0);
         let describe = self
@@ -109,13 +109,9 @@ impl<'a> World<'a> {
         container.environment.unwrap().remove(0).value.unwrap()
     }
 
-    fn instances(&self) -> Vec<aws_sdk_rds::types::DbInstance> {
-        let all = self
-            .bench
-            .wait(self.rds.describe_db_instances().send())
-            .unwrap()
-            .db_instances
-            .unwrap();
+    pub fn instances(&self) -> Vec<aws_sdk_rds::types::DbInstance> {
+        let pages = self.rds.describe_db_instances().into_paginator().items().send();
+        let all = self.bench.wait(pages.collect::<Result<Vec<_>, _>>()).unwrap();
         let mine = |one: &aws_sdk_rds::types::DbInstance| one.db_instance_identifier().unwrap().starts_with(&self.name);
         all.into_iter().filter(mine).collect()
     }
@@ -292,7 +288,10 @@ fn what_stands_in_the_way_is_said_before_the_application_stops() {
         "{}",
         said(&error)
     );
-    let text = format!("kind = \"rds-restore\"\ninstance = \"{}\"\nrepoint = []", world.name);
+    let text = format!(
+        "kind = \"rds-restore\"\ninstance = \"{}\"\nrebind = \"none\"",
+        world.name
+    );
     let Some(Err(error)) = rollback_runtime_aws::step(&step_table(&text), &bench.account) else {
         panic!("it is taken")
     };

@@ -286,7 +286,7 @@ pub fn undo(call: &Call) -> Result<Response> {
     // What it did is undone, and nothing beside it.
     context.parts.retain(|part| run.steps.contains(&part.name));
     if run.is_about_steps_alone() {
-        context.stacks.clear();
+        context.keep_steps_alone();
     }
     let about = steps::About {
         only: &[],

@@ -3,12 +3,15 @@
 //! An [`Editor`] collects what is to happen to single objects; [`Editor::finish`] decides what becomes of each
 //! (`plan`) and which entry of `resources` it ends up in (`layout`), and splices the bytes (`splice`, `render`).
 
+mod attributes;
 mod layout;
 mod plan;
 mod render;
 mod splice;
 
 use std::collections::BTreeMap;
+
+pub use attributes::Revalued;
 
 use crate::address::{Address, InstanceId};
 use crate::error::StateError;
