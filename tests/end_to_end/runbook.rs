@@ -351,6 +351,22 @@ fn one_command_brings_the_whole_system_back() {
             !plan.contains("debug") && plan.contains("LOG_LEVEL"),
             "values are masked: {plan}"
         );
+        // What the deploy and the switch moved is told apart from what somebody changed.
+        let (_, moved) = plan.split_once("moved by those whose work it is").unwrap();
+        assert!(
+            moved.contains("aws_ecs_service.backend (task_definition: whoever deploys)"),
+            "{plan}"
+        );
+        assert!(
+            moved.contains("aws_lb_listener.http (default_action: whoever shifts traffic)"),
+            "{plan}"
+        );
+        assert!(!moved.contains("aws_ssm_parameter.checkout"), "{plan}");
+        let input = world
+            .tool(&["policy", "input", &story.first.commit, "--json"])
+            .exits(0)
+            .words();
+        assert!(input.contains("\"controller\": \"whoever deploys\""), "{input}");
 
         let to = |world: &World, application: &Application| {
             // Back on the old version it is well again.

@@ -149,6 +149,11 @@ fn the_plan_tells_it_to_people_and_machines() {
             .says("value: green -> blue");
         is(&world, "green", "a\nb\nc\n");
         assert!(order(&world).is_empty(), "a plan does nothing");
+        assert_eq!(step("traffic")["expected"], Value::Null);
+        world
+            .tool(&["plan", &first.commit])
+            .exits(0)
+            .says("how long it takes is not yet known");
         world
             .tool(&["--stack", "app", "plan", &first.commit])
             .exits(0)
@@ -157,6 +162,41 @@ fn the_plan_tells_it_to_people_and_machines() {
             .tool(&to(&first.commit, &["--skip-step", "trafic"]))
             .exits(2)
             .says("traffic, migrations");
+    });
+}
+
+#[test]
+fn the_plan_says_how_long_it_took_before() {
+    scenario(|world| {
+        let Story { world, first, .. } = story(world);
+        world.tool(&to(&first.commit, YES)).exits(0);
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        let plan = world.tool(&["plan", &first.commit, "--json"]).exits(0).json();
+        let step = plan["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|step| step["name"] == "traffic");
+        let expected = &step.unwrap()["expected"];
+        assert_eq!(
+            (&expected["times"], &expected["of_its_kind"]),
+            (&Value::from(2), &Value::from(false)),
+            "{plan}"
+        );
+        assert!(
+            expected["seconds"].as_f64().is_some_and(|seconds| seconds < 60.0),
+            "{expected}"
+        );
+        let stack = &plan["stacks"][0]["expected"];
+        assert!(
+            stack["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0),
+            "{stack}"
+        );
+        world
+            .tool(&["plan", &first.commit])
+            .exits(0)
+            .says("takes about")
+            .says("the median of 2 times");
     });
 }
 

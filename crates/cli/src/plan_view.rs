@@ -81,13 +81,18 @@ pub fn print(output: &Output, planned: &Planned, refusals: &[Refusal]) {
             (stack.deployed.as_str(), &stack.envelope.target_commit),
             &View::of(&stack.reconciled),
             stack.evaluation.as_ref(),
+            &serde_json::to_value(planned.estimates.stack(&stack.stack)).unwrap_or_default(),
         );
     }
     let refusals: Vec<(&str, &str, &str)> = refusals
         .iter()
         .map(|refusal| (refusal.address.as_str(), tag(refusal.guard), refusal.message.as_str()))
         .collect();
-    print_steps(output, &document::steps(&planned.steps), planned.evaluation.as_ref());
+    print_steps(
+        output,
+        &document::steps(&planned.steps, &planned.estimates),
+        planned.evaluation.as_ref(),
+    );
     print_refusals(output, &refusals);
 }
 
@@ -119,7 +124,7 @@ pub fn print_document(output: &Output, plan: &Value) {
         };
         let evaluation = evaluation(list("policy").iter().find(|one| text(one, "stack") == name));
         let way = (text(stack, "from_commit"), text(stack, "to_commit"));
-        print_stack(output, name, way, &view, evaluation.as_ref());
+        print_stack(output, name, way, &view, evaluation.as_ref(), &stack["expected"]);
     }
     let of_steps = evaluation(list("policy").iter().find(|one| one["stack"].is_null()));
     print_steps(output, list("steps"), of_steps.as_ref());
@@ -171,6 +176,7 @@ fn drift(one: &Value) -> Drift {
         address: text(one, "address").to_owned(),
         actions: texts(&one["change"]["actions"]),
         attributes: texts(&one["attributes"]),
+        controller: one["controller"].as_str().map(str::to_owned),
     }
 }
 
@@ -194,12 +200,50 @@ impl View {
     }
 }
 
-fn print_stack(output: &Output, name: &str, way: (&str, &str), view: &View, evaluation: Option<&Evaluation>) {
+fn print_stack(
+    output: &Output,
+    name: &str,
+    way: (&str, &str),
+    view: &View,
+    evaluation: Option<&Evaluation>,
+    expected: &Value,
+) {
     output.line("");
     output.heading(&format!("stack {name}: from {:.10} to {:.10}", way.0, way.1));
     print_view(output, view);
+    if !view.items.is_empty() {
+        print_expected(output, expected);
+    }
     if let Some(evaluation) = evaluation {
         print_evaluation(output, evaluation);
+    }
+}
+
+/// How long something is likely to take, as the document has it.
+fn print_expected(output: &Output, expected: &Value) {
+    let (Some(seconds), Some(times)) = (expected["seconds"].as_f64(), expected["times"].as_u64()) else {
+        return output.line("    how long it takes is not yet known");
+    };
+    let whose = match expected["of_its_kind"].as_bool() {
+        Some(true) => " of others of its kind",
+        _ => "",
+    };
+    let once = if times == 1 { "once" } else { "the median of" };
+    let count = if times == 1 {
+        String::new()
+    } else {
+        format!(" {times} times")
+    };
+    output.line(&format!("    takes about {} ({once}{count}{whose})", length(seconds)));
+}
+
+/// `0.4 s`, `12 s`, `3 min`, `2.5 h`
+fn length(seconds: f64) -> String {
+    match seconds {
+        under if under < 10.0 => format!("{under:.1} s"),
+        under if under < 120.0 => format!("{under:.0} s"),
+        under if under < 2.0 * 3600.0 => format!("{:.0} min", under / 60.0),
+        long => format!("{:.1} h", long / 3600.0),
     }
 }
 
@@ -242,6 +286,7 @@ fn print_step(output: &Output, step: &Value) {
     for note in &plan.notes {
         output.line(&format!("    {note}"));
     }
+    print_expected(output, &step["expected"]);
     for obstacle in &plan.obstacles {
         output.toned(Tone::Danger, &format!("  !! cannot be done: {obstacle}"));
     }
@@ -325,19 +370,26 @@ fn print_view(output: &Output, plan: &View) {
             print_item(output, group, item);
         }
     }
-    if !plan.drift.is_empty() {
-        output.toned(
-            Tone::Warning,
-            &format!(
-                "  {} changed outside of Terraform since the last apply:",
-                plan.drift.len()
-            ),
-        );
-        for drift in &plan.drift {
+    let (controlled, drift): (Vec<&Drift>, Vec<&Drift>) = plan.drift.iter().partition(|one| one.controller.is_some());
+    if !drift.is_empty() {
+        let title = format!("  {} changed outside of Terraform since the last apply:", drift.len());
+        output.toned(Tone::Warning, &title);
+        for drift in drift {
             output.line(&format!(
                 "    {} ({}: {})",
                 drift.address,
                 drift.actions.join("+"),
+                drift.attributes.join(", ")
+            ));
+        }
+    }
+    if !controlled.is_empty() {
+        output.line("  moved by those whose work it is, and left alone:");
+        for drift in controlled {
+            let who = drift.controller.as_deref().unwrap_or_default();
+            output.line(&format!(
+                "    {} ({}: {who})",
+                drift.address,
                 drift.attributes.join(", ")
             ));
         }

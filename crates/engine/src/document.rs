@@ -5,6 +5,7 @@ use rollback_inverse::Fate;
 use rollback_release::{Release, ReleaseKind, Summary};
 use serde_json::{Map, Value, json};
 
+use crate::estimate::Estimates;
 use crate::planning::Planned;
 use crate::prepare::Prepared;
 use crate::reconcile::{Item, Reconciled};
@@ -96,7 +97,7 @@ pub fn plan(planned: &Planned) -> Value {
             changes.push(change(stack, item, many));
         }
         drift.extend(stack.reconciled.drift.iter().map(|drift| {
-            json!({ "stack": stack.stack, "address": drift.address, "mode": "managed", "change": { "actions": drift.actions }, "attributes": drift.attributes })
+            json!({ "stack": stack.stack, "address": drift.address, "mode": "managed", "change": { "actions": drift.actions }, "attributes": drift.attributes, "controller": drift.controller })
         }));
         warnings.extend(
             stack
@@ -126,7 +127,7 @@ pub fn plan(planned: &Planned) -> Value {
         "needs_acceptance": refusals,
         "policy": planned.evaluations().map(|(stack, evaluation)| json!({ "stack": stack, "evaluation": evaluation }))
             .collect::<Vec<_>>(),
-        "steps": steps(&planned.steps),
+        "steps": steps(&planned.steps, &planned.estimates),
         "digest": planned.digest(),
         "stacks": prepared.iter().map(|stack| json!({
             "name": stack.stack,
@@ -136,22 +137,25 @@ pub fn plan(planned: &Planned) -> Value {
             "serial": stack.envelope.serial,
             "lineage": stack.envelope.lineage,
             "summary": counts(&stack.reconciled),
+            "expected": (!stack.reconciled.is_empty()).then(|| planned.estimates.stack(&stack.stack)).flatten(),
         })).collect::<Vec<_>>(),
     })
 }
 
 /// What the steps do; their lines are masked where they were made.
-pub fn steps(steps: &[PreparedStep]) -> Vec<Value> {
-    steps.iter().map(step).collect()
+pub fn steps(steps: &[PreparedStep], estimates: &Estimates) -> Vec<Value> {
+    steps.iter().map(|one| step(one, estimates)).collect()
 }
 
-fn step(step: &PreparedStep) -> Value {
+fn step(step: &PreparedStep, estimates: &Estimates) -> Value {
     let (status, why, plan) = match &step.way {
         Way::There => ("nothing-to-do", None, None),
         Way::Left(why) => ("left-as-it-is", Some(why), None),
         Way::Goes(envelope) => ("goes", None, Some(&envelope.plan)),
     };
-    json!({ "name": step.part.name, "kind": step.part.kind, "status": status, "why": why, "plan": plan })
+    let (name, kind) = (&step.part.name, &step.part.kind);
+    let expected = plan.and_then(|_| estimates.step(name, kind));
+    json!({ "name": name, "kind": kind, "status": status, "why": why, "plan": plan, "expected": expected })
 }
 
 fn change(stack: &Prepared, item: &Item, many: bool) -> Value {

@@ -10,6 +10,7 @@ use crate::deployed;
 use crate::drive::Options;
 use crate::envelope::{self, Envelope};
 use crate::error::{EngineError, Result};
+use crate::estimate::Estimates;
 use crate::guard::open_refusals;
 use crate::policy::{self, Ends, Gate, Moment, Phase, PolicyRecord};
 use crate::prepare::{Prepared, Request, prepare};
@@ -28,6 +29,8 @@ pub struct Planned {
     pub(crate) ends: Option<Ends>,
     /// The policy's verdict on the steps.
     pub evaluation: Option<Evaluation>,
+    /// How long former runs took.
+    pub estimates: Estimates,
 }
 
 impl Planned {
@@ -39,6 +42,7 @@ impl Planned {
             runtime: Runtime::default(),
             ends: None,
             evaluation: None,
+            estimates: Estimates::default(),
         }
     }
 
@@ -215,6 +219,7 @@ pub(crate) fn beside_steps(
         runtime,
         ends: None,
         evaluation: None,
+        estimates: Estimates::of(context)?,
     };
     if planned.going().next().is_some() {
         let deployed = match planned.stacks.first() {

@@ -12,6 +12,7 @@ use rollback_terraform::{Action, Plan, ResourceChange};
 use serde::{Deserialize, Serialize};
 
 use crate::differences::{self, Difference};
+use crate::drift::controller;
 
 /// What happens to one object.
 #[derive(Clone, Debug, Serialize)]
@@ -67,6 +68,8 @@ pub struct Drift {
     /// `update` or `delete`.
     pub actions: Vec<String>,
     pub attributes: Vec<String>,
+    /// Who moves it all the time, where that is known: then it is nobody's mistake.
+    pub controller: Option<String>,
 }
 
 /// The two plans as one.
@@ -197,10 +200,12 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
     }
     for drift in plan.resource_drift.iter().filter(|change| change.mode == "managed") {
         reconciled.refusals.extend(another_object(drift));
+        let attributes = differences::changed_attributes(&drift.change.before, &drift.change.after);
         reconciled.drift.push(Drift {
             address: drift.address.clone(),
             actions: words(drift),
-            attributes: differences::changed_attributes(&drift.change.before, &drift.change.after),
+            controller: controller(input.knowledge, plan, drift, &attributes),
+            attributes,
         });
     }
 }

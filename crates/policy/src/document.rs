@@ -149,6 +149,8 @@ pub struct Drift {
     pub address: String,
     pub actions: Vec<String>,
     pub attributes: Vec<String>,
+    /// Who moves it all the time, such as an autoscaler.
+    pub controller: Option<String>,
 }
 
 /// Addresses that somebody said yes to.

@@ -94,6 +94,7 @@ impl<'a> Subject<'a> {
                     address: drift.address.clone(),
                     actions: drift.actions.clone(),
                     attributes: drift.attributes.clone(),
+                    controller: drift.controller.clone(),
                 })
                 .collect(),
             ends: &stack.ends,

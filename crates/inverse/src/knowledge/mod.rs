@@ -62,6 +62,8 @@ pub enum Rule {
     Sensitive,
     /// The provider computes it: a difference is nobody's change.
     Computed,
+    /// A controller or a deployer moves it; the message says who.
+    Controlled,
 }
 
 /// A rule about one attribute of a type.
