@@ -80,7 +80,7 @@ fn a_file_that_git_does_not_have_is_a_clear_error() {
 }
 
 /// Two releases of two stacks, of which one reads the other's outputs; the first commit, and what `app` had then.
-pub fn stacks_that_read(mut world: World, path: &str) -> (World, String, Objects) {
+fn stacks_that_read(mut world: World, path: &str) -> (World, String, Objects) {
     let settings = "[[stack]]\nname = \"network\"\ndir = \"network\"\n[[stack]]\nname = \"app\"\ndir = \"app\"\ndepends_on = [\"network\"]\n";
     let network = |value: &str| data("net", value) + "output \"net\" {\n  value = terraform_data.net.output\n}\n";
     let app = |name: &str| {

@@ -11,8 +11,8 @@ use rollback_release::StackRecord;
 use rollback_repository::{CommitId, SkipReason, Skipped, is_lfs_pointer};
 use rollback_state::State;
 use rollback_terraform::{
-    BackendConfig, Event, Folder, FolderOptions, InitOptions, Plan, PlanOptions, PlanOutcome, SealedPlan, TerraformError,
-    data_folder,
+    BackendConfig, Event, Folder, FolderOptions, InitOptions, Plan, PlanOptions, PlanOutcome, SealedPlan,
+    TerraformError, data_folder,
 };
 
 use crate::carry::{self, Carried};

@@ -1,5 +1,7 @@
 //! What each step would do on the way to a target.
 
+use std::collections::BTreeMap;
+
 use rollback_release::ReleaseKind;
 use rollback_runbook::Part;
 use rollback_runbook::step::{Binding, Reversibility, StepError};
@@ -135,6 +137,7 @@ pub fn prepare(wanted: &[Wanted]) -> Result<(Vec<PreparedStep>, Runtime)> {
             .map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
+    one_step_for_one_database(wanted, &found)?;
     let mut prepared = Vec::new();
     let mut runtime = Runtime::default();
     for (one, found) in wanted.iter().zip(found) {
@@ -194,6 +197,33 @@ fn prepare_one(one: &Wanted) -> Result<(Binding, Way), StepError> {
         })),
     };
     Ok((now, way))
+}
+
+/// Steps go side by side: two that restore one instance would take its name from each other.
+///
+/// # Errors
+/// Refused, with both names.
+fn one_step_for_one_database(
+    wanted: &[Wanted],
+    found: &[std::result::Result<(Binding, Way), StepError>],
+) -> Result<()> {
+    let mut restored: BTreeMap<&str, &str> = BTreeMap::new();
+    for (one, found) in wanted.iter().zip(found) {
+        let Ok((now, Way::Goes(_))) = found else { continue };
+        let Some(instance) = now["instance"].as_str().filter(|_| is_database(&one.part.kind)) else {
+            continue;
+        };
+        let name = one.part.name.as_str();
+        if let Some(other) = restored.insert(instance, name) {
+            return Err(EngineError::refused(format!(
+                "steps {other} and {name} would both put another one in the place of database {instance}, side by side"
+            ))
+            .hint(format!(
+                "leave one of them out: --skip-step {name}, or do one alone: --step {other}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a step is of a kind that restores databases.
