@@ -8,10 +8,9 @@
 //! Which base a blob gets is told by its position in the chain (a skip scheme in base [`RADIX`]): the position with its
 //! lowest digit that is not zero lowered by one. Of `N` blobs with changes of size `D` between neighbours the chain has
 //! at most `(RADIX - 1) · log(N)` links, and all differences together about `N · log(N) · D`. Where the differences that
-//! a blob would be read by take more than a whole copy in sum ([`pays`]), the blob is kept whole and begins a chain of its
-//! own. So a read decompresses at most what two whole copies hold, however many versions there are: of a state of which
-//! one in two hundred resources changes each time a new chain begins after some two hundred versions, and the ten-thousandth
-//! version is read as fast as the two-hundredth.
+//! a blob would be read by take more than a quarter of a whole copy in sum ([`pays`]), the blob is kept whole and begins a
+//! chain of its own. So a read decompresses little more than a whole copy, however many versions there are: the
+//! ten-thousandth version is read as fast as the hundredth.
 //!
 //! Nothing in a representation is believed: what is read is compared with its address, lengths and counts are bounded
 //! before anything is allocated, and a difference is written only after it was read back.
@@ -87,16 +86,15 @@ pub fn encode_like(raw: &dyn RawBlobs, bytes: &[u8], like: &BlobId) -> Result<Op
     }
 }
 
-/// Whether a difference is worth it: what it takes itself, what it and all that it is read through take, and what the
-/// whole copy at the end of its chain takes, in bytes where they lie.
+/// Whether a difference is worth it: what it and all that it is read through take, and what the whole copy at the end of
+/// its chain takes, in bytes where they lie. What it takes itself is part of the chain.
 ///
-/// Measured with the benchmark `storage` on states of 21 MB of which 0.5 % changes, with the bound on the sum alone: after 200
-/// versions the slowest read took 1.8 times the processor time of a plain copy's, after 1,000 on a machine with seven
-/// processes to each processor 2.2 times; with no bound on the sum 3 times. Half of the bound gains little (1.7 instead of
-/// 1.8): most of it is the memory of a second content. Building the content while the whole copy is decompressed bit by
-/// bit was tried and is slower.
-fn pays(own: usize, chain: usize, whole: usize) -> bool {
-    own < whole / 2 && chain <= whole
+/// Measured with the benchmark `storage` on states of 21 MB of which 0.5 % changes, the slowest read in processor time of a
+/// plain copy's, and the size as a multiple of one state with the changes: a whole copy 2.8 and 1.2, a half of it 2.1 and
+/// 1.7, a third 2.0 and 1.7, a fifth 1.7 and 2.4. Building the content while the whole copy is decompressed bit by bit was
+/// tried and is slower.
+fn pays(_: usize, chain: usize, whole: usize) -> bool {
+    chain <= whole / 4
 }
 
 fn difference_to(

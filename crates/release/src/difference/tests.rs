@@ -152,12 +152,12 @@ fn what_a_read_costs_does_not_grow_with_the_history() {
     let mut longest = 0;
     for (number, id) in ids.iter().enumerate() {
         let (differences, whole) = read_through(&shelf, id);
-        assert!(differences <= whole, "{differences} of {whole} bytes at {number}");
+        assert!(differences <= whole / 4, "{differences} of {whole} bytes at {number}");
         wholes += usize::from(differences == 0);
         longest = longest.max(shelf.bases(id).len());
     }
     assert!(wholes > 2, "a new chain begins again and again");
-    assert!(wholes * 20 < ids.len(), "and not too often: {wholes}");
+    assert!(wholes * 5 < ids.len(), "and not too often: {wholes}");
     assert!(longest < 16, "{longest} links");
     for number in [0, 1, 47, 48, 100, 198, 199] {
         assert!(
