@@ -5,6 +5,7 @@
 
 mod backends;
 mod bakes;
+mod canaries;
 mod checks;
 mod client;
 mod client_runbook;
