@@ -79,9 +79,26 @@ fn a_file_that_git_does_not_have_is_a_clear_error() {
     });
 }
 
+/// Deploys two stacks, of which `app` depends on `network`, and gives the commit.
+pub fn deploy_two(world: &mut World, network: &str, app: &str) -> String {
+    let settings = "[[stack]]\nname = \"network\"\ndir = \"network\"\n[[stack]]\nname = \"app\"\ndir = \"app\"\ndepends_on = [\"network\"]\n";
+    world.write(&[
+        ("infra-rollback.toml", settings),
+        ("network/main.tf", network),
+        ("app/main.tf", app),
+    ]);
+    let commit = world.commit("two stacks");
+    for stack in ["network", "app"] {
+        world.stack = stack.to_owned();
+        world.init();
+        world.apply(&[]);
+    }
+    world.snapshot();
+    commit
+}
+
 /// Two releases of two stacks, of which one reads the other's outputs; the first commit, and what `app` had then.
 fn stacks_that_read(mut world: World, path: &str) -> (World, String, Objects) {
-    let settings = "[[stack]]\nname = \"network\"\ndir = \"network\"\n[[stack]]\nname = \"app\"\ndir = \"app\"\ndepends_on = [\"network\"]\n";
     let network = |value: &str| data("net", value) + "output \"net\" {\n  value = terraform_data.net.output\n}\n";
     let app = |name: &str| {
         format!(
@@ -89,23 +106,10 @@ fn stacks_that_read(mut world: World, path: &str) -> (World, String, Objects) {
              resource \"terraform_data\" \"{name}\" {{\n  input = data.terraform_remote_state.network.outputs.net\n}}\n"
         )
     };
-    let mut deploy = |value: &str, app: &str| {
-        world.write(&[
-            ("infra-rollback.toml", settings),
-            ("network/main.tf", &network(value)),
-            ("app/main.tf", app),
-        ]);
-        let commit = world.commit("two stacks");
-        for stack in ["network", "app"] {
-            world.stack = stack.to_owned();
-            world.init();
-            world.apply(&[]);
-        }
-        world.snapshot();
-        (commit, world.objects())
-    };
-    let (first, before) = deploy("one", &app("a"));
-    deploy("two", &(app("b") + &moved("terraform_data.a", "terraform_data.b")));
+    let first = deploy_two(&mut world, &network("one"), &app("a"));
+    let before = world.objects();
+    let renamed = app("b") + &moved("terraform_data.a", "terraform_data.b");
+    deploy_two(&mut world, &network("two"), &renamed);
     world.stack = "app".to_owned();
     (world, first, before)
 }

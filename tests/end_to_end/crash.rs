@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use rollback_tests::{Chance, Release, StateFile, World, data, forgotten, kill, moved, scale, scenario};
 use serde_json::Value;
 
+use crate::configurations::deploy_two;
+
 /// From this scale on every pair of crash points is tried; that takes the better part of an hour.
 const ALL_PAIRS: usize = 100;
 
@@ -131,28 +133,13 @@ fn after_each_entry() {
 /// Two releases of two stacks. One reads the id of an object of the other, which comes back as another object: nobody knows
 /// its id before it is made.
 fn stacks_with_a_new_id(mut world: World) -> (World, String) {
-    let settings = "[[stack]]\nname = \"network\"\ndir = \"network\"\n[[stack]]\nname = \"app\"\ndir = \"app\"\ndepends_on = [\"network\"]\n";
     let app = "data \"terraform_remote_state\" \"network\" {\n  backend = \"local\"\n  config = {\n    path = \
                \"${path.module}/../network/terraform.tfstate\"\n  }\n}\nresource \"terraform_data\" \"a\" {\n  input = \
                data.terraform_remote_state.network.outputs.net\n}\n";
-    let mut deploy = |name: &str| {
-        let network = data(name, "one") + &format!("output \"net\" {{\n  value = terraform_data.{name}.id\n}}\n");
-        world.write(&[
-            ("infra-rollback.toml", settings),
-            ("network/main.tf", &network),
-            ("app/main.tf", app),
-        ]);
-        let commit = world.commit("two stacks");
-        for stack in ["network", "app"] {
-            world.stack = stack.to_owned();
-            world.init();
-            world.apply(&[]);
-        }
-        world.snapshot();
-        commit
-    };
-    let first = deploy("net");
-    deploy("other");
+    let network =
+        |name: &str| data(name, "one") + &format!("output \"net\" {{\n  value = terraform_data.{name}.id\n}}\n");
+    let first = deploy_two(&mut world, &network("net"), app);
+    deploy_two(&mut world, &network("other"), app);
     (world, first)
 }
 

@@ -1,20 +1,19 @@
 //! Whether a stack's live state is what a deploy of HEAD left, as far as can be told: what a snapshot keeps under a commit
 //! is what a rollback to that commit brings back.
 
+use rollback_config::load;
 use rollback_release::{ReleaseId, ReleaseKind};
 use rollback_repository::CommitId;
 use rollback_state::State;
 
 use crate::collect::module_files;
 use crate::context::{Context, Stack};
+use crate::deployed::LOOK_BACK;
 use crate::error::{EngineError, Kind, Result};
 use crate::history::dir_at;
 use crate::live::Live;
 use crate::run::{Run, Runs};
-use rollback_config::load;
 
-/// How many releases are looked at for the one that a rollback left.
-const LOOK_BACK: usize = 50;
 /// What Terraform writes into its locks where it only looks (`statemgr.LockInfo.Operation`).
 const LOOKS_ONLY: &[&str] = &["OperationTypePlan", "OperationTypeRefresh"];
 

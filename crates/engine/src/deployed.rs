@@ -19,8 +19,8 @@ pub struct Deployed {
     pub configuration: Configuration,
 }
 
-/// How many releases are looked at for the one whose state is the live one.
-const LOOK_BACK: usize = 50;
+/// How many releases are looked at for one that tells what was deployed.
+pub(crate) const LOOK_BACK: usize = 50;
 
 /// Finds it: the newest release whose state is the live one to the byte; else whichever of HEAD and the newest release
 /// declares more of the objects that live now.

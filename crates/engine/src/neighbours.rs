@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
 use crate::folder::{private_folder, write};
+use crate::json_text::any_text;
 use crate::live::Live;
 use crate::target::Target;
 
@@ -230,10 +231,7 @@ fn ids_that_are_gone(live: &State, then: &State) -> HashSet<String> {
 }
 
 fn names_any(value: &Value, ids: &HashSet<String>) -> bool {
-    match value {
-        Value::String(text) => ids.contains(text) || ids.iter().any(|id| id.len() >= 8 && text.contains(id.as_str())),
-        Value::Array(items) => items.iter().any(|item| names_any(item, ids)),
-        Value::Object(map) => map.values().any(|item| names_any(item, ids)),
-        _ => false,
-    }
+    any_text(value, &|text| {
+        ids.contains(text) || ids.iter().any(|id| id.len() >= 8 && text.contains(id.as_str()))
+    })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rollback_terraform::{Plan, ResourceChange};
 use serde_json::Value;
 
+use crate::json_text::any_text;
 use crate::reconcile::{Guard, Refusal};
 
 /// A refusal for each object and output that would be given such a value.
@@ -14,7 +15,7 @@ pub(crate) fn refusals(plan: &Plan, folder: &Path) -> Vec<Refusal> {
     if let Ok(real) = folder.canonicalize() {
         paths.push(real.to_string_lossy().into_owned());
     }
-    let names_it = |value: &Value| paths.iter().any(|path| names(value, path));
+    let names_it = |value: &Value| any_text(value, &|text| paths.iter().any(|path| text.contains(path)));
     let objects = plan
         .resource_changes
         .iter()
@@ -35,13 +36,4 @@ pub(crate) fn refusals(plan: &Plan, folder: &Path) -> Vec<Refusal> {
     }
     };
     objects.chain(outputs).map(refusal).collect()
-}
-
-fn names(value: &Value, path: &str) -> bool {
-    match value {
-        Value::String(text) => text.contains(path),
-        Value::Array(items) => items.iter().any(|item| names(item, path)),
-        Value::Object(map) => map.values().any(|item| names(item, path)),
-        _ => false,
-    }
 }

@@ -21,7 +21,7 @@ pub struct Target {
 
 impl Target {
     fn new(context: &Context, revision: &str, commit: CommitId, releases: Vec<Release>) -> Target {
-        let others = context.others("");
+        let others = context.others("").filter(|other| context.stack(&other.name).is_err());
         let stacks = context.stacks.iter().cloned().chain(others);
         let workspaces = stacks.filter_map(|stack| {
             let workspace = Live::workspace_of(context, &stack).ok()?;

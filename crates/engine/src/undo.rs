@@ -6,6 +6,7 @@ use rollback_release::{ReleaseId, ReleaseKind};
 
 use crate::again::leave_halfway;
 use crate::context::Context;
+use crate::deployed::LOOK_BACK;
 use crate::drive::{Approver, Options, Outcome, remove_run_folder, start};
 use crate::error::{EngineError, Result};
 use crate::fence::Fence;
@@ -14,9 +15,6 @@ use crate::restore;
 use crate::run::{Purpose, Run, Runs, Status};
 use crate::target::Target;
 use jiff::Timestamp;
-
-/// How many releases are looked at for a deploy after the run.
-const LOOK_BACK: usize = 50;
 
 /// Goes back to before a run.
 ///

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_rds::Client;
+use aws_sdk_rds::operation::describe_db_instances::DescribeDbInstancesOutput;
 use aws_sdk_rds::types::{DbSnapshot, Filter, Tag};
 use jiff::Timestamp;
 use rollback_runbook::step::StepError;
 
 use super::instance::{Instance, Settings};
 use crate::account::Account;
-use crate::failure::Call;
+use crate::failure::{Call, Refusal};
 
 /// What a new instance is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,16 +32,7 @@ pub(super) fn instance(account: &Account, id: &str) -> Result<Option<Instance>, 
             .db_instance_identifier(id)
             .send()
     });
-    match answer {
-        Ok(answer) => Ok(answer
-            .db_instances
-            .unwrap_or_default()
-            .into_iter()
-            .next()
-            .map(Instance::from)),
-        Err(refusal) if refusal.is(&["DBInstanceNotFound", "DBInstanceNotFoundFault"]) => Ok(None),
-        Err(refusal) => Err(refusal.error),
-    }
+    first_of(answer)
 }
 
 /// The instance of a resource id, whatever it is called now; `None` where there is none.
@@ -53,6 +45,10 @@ pub(super) fn of_resource(account: &Account, resource: &str) -> Result<Option<In
             .filters(filter.clone())
             .send()
     });
+    first_of(answer)
+}
+
+fn first_of(answer: Result<DescribeDbInstancesOutput, Refusal>) -> Result<Option<Instance>, StepError> {
     match answer {
         Ok(answer) => Ok(answer
             .db_instances
