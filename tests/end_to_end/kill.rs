@@ -124,10 +124,7 @@ fn the_tool_alone_is_killed_and_terraform_ends_before_resume() {
         kill(tool.pid());
         tool.wait().died(9);
         world.put_out("go");
-        wait_until("terraform to end", || {
-            world.objects().contains_key("terraform_data.waiting")
-        });
-        let made = world.objects()["terraform_data.waiting"].clone();
+        let made = world.wait_for_object("terraform_data.waiting");
         world.tool(&["resume", "--auto-approve"]).exits(0);
         assert_eq!(world.objects()["terraform_data.waiting"], made, "it was made once");
         world.is_at_but(&first, &["terraform_data.waiting"]);

@@ -71,9 +71,7 @@ fn it_is_killed_on_the_way_and_resumes() {
         kill(tool.pid());
         tool.wait().died(9);
         world.put_out("go");
-        wait_until("terraform to end", || {
-            world.objects().contains_key("terraform_data.waiting")
-        });
+        world.wait_for_object("terraform_data.waiting");
         world.tool(&["resume", "--auto-approve"]).exits(0);
         world.is_at_but(&first, &["terraform_data.waiting"]);
     });

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::background::Background;
+use crate::background::{Background, wait_until};
 use crate::binary::tool;
 use crate::live::{Objects, StateFile};
 use crate::ran::Ran;
@@ -367,6 +368,22 @@ impl World {
     #[track_caller]
     pub fn objects(&self) -> Objects {
         self.state().objects()
+    }
+
+    /// Waits until a Terraform that is at work has made an object, and gives its id.
+    ///
+    /// Terraform writes a local state in place: a look in the middle finds half a file, which is no reason to fail.
+    #[track_caller]
+    pub fn wait_for_object(&self, address: &str) -> String {
+        let mut made = None;
+        wait_until(&format!("terraform to make {address}"), || {
+            let bytes = self
+                .live_bytes()
+                .filter(|bytes| serde_json::from_slice::<Value>(bytes).is_ok());
+            made = bytes.and_then(|bytes| StateFile::parse(bytes).objects().remove(address));
+            made.is_some()
+        });
+        made.expect("it was waited for")
     }
 
     /// Whether a file outside exists.
