@@ -207,6 +207,23 @@ fn attributes_that_are_ignored_stay_as_they_are() {
     });
 }
 
+/// Terraform has nothing to do then, which is not the same as everything being as it was.
+#[test]
+fn what_an_ignored_attribute_keeps_is_told() {
+    scenario(|world| {
+        let with = |input: &str, more: &str| {
+            format!("resource \"terraform_data\" \"a\" {{\n  input = \"{input}\"\n{more}}}\n")
+        };
+        let first = world.release_of(&with("one", "  lifecycle {\n    ignore_changes = [input]\n  }\n"));
+        world.release_of(&with("two", ""));
+        let back = world.tool(&["to", &first.commit, "--auto-approve"]);
+        back.exits(0)
+            .says("`input` does not go back, as the target's ignore_changes has terraform leave it alone: it had \"one\", it keeps \"two\"")
+            .says("Nothing to do")
+            .never_says("everything is as it was");
+    });
+}
+
 #[test]
 fn everything_was_destroyed_since() {
     scenario(|world| {

@@ -36,6 +36,33 @@ fn what_was_imported_is_let_go() {
     });
 }
 
+/// `terraform state mv` leaves no block: the id in the import block still tells, whether or not a snapshot saw the object
+/// before it was renamed.
+#[test]
+fn what_was_imported_and_renamed_by_hand_is_let_go() {
+    for is_seen in [true, false] {
+        scenario(|world| {
+            let first = world.release_of(&data("a", "one"));
+            let imported = [("main.tf", data("a", "one") + &taken_in(ID, ""))];
+            let imported = imported.each_ref().map(|(name, text)| (*name, text.as_str()));
+            match is_seen {
+                true => drop(world.release(&imported)),
+                false => drop(world.release_without_snapshot(&imported, &[])),
+            }
+            world.terraform(&["state", "mv", "terraform_data.found", "terraform_data.renamed"]);
+            let second = world.release_of(&(data("a", "one") + &data("renamed", "f")));
+            assert_eq!(second.objects["terraform_data.renamed"], ID);
+            let plan = world.tool(&["plan", &first.commit, "--json"]).exits(0).json();
+            let changes = plan["resource_changes"].as_array().unwrap();
+            let renamed = changes
+                .iter()
+                .find(|change| change["address"] == "terraform_data.renamed");
+            assert_eq!(renamed.unwrap()["change"]["actions"].to_string(), r#"["forget"]"#);
+            world.back_to(&first);
+        });
+    }
+}
+
 /// By the same apply, or by a later one: no snapshot has ever seen the imported object then, or one has.
 #[test]
 fn what_replaced_the_imported_object_is_destroyed() {

@@ -83,6 +83,46 @@ fn no_snapshot_while_a_run_has_stopped_halfway() {
     });
 }
 
+/// Who gives a run up has half of two commits, until somebody applies one.
+#[test]
+fn no_snapshot_of_what_a_run_left_that_was_given_up() {
+    scenario(|world| {
+        let (first, _) = waiting_on_the_way_back(&world);
+        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+        wait_until("our apply", || world.is_out("begun"));
+        kill(tool.pid());
+        tool.wait().died(9);
+        world.put_out("go");
+        world.wait_for_object("terraform_data.waiting");
+        world.tool(&["abort"]).exits(0);
+        world
+            .tool(&["snapshot"])
+            .exits(3)
+            .says("which was given up on the way to")
+            .says("apply HEAD first");
+        world.apply(&[]);
+        world.snapshot();
+    });
+}
+
+/// `file("…")` of what Git does not have works today, and not after a rollback.
+#[test]
+fn a_file_that_git_does_not_have_is_told() {
+    scenario(|world| {
+        let reads = "resource \"terraform_data\" \"a\" {\n  input = file(\"${path.module}/build/version.txt\")\n}\n";
+        world.write(&[("main.tf", reads)]);
+        world.init();
+        world.put(".gitignore", "build/\n*.tfstate*\n.terraform*\n");
+        world.commit("reads what a build left");
+        world.put("build/version.txt", "1.0");
+        world.apply(&[]);
+        world
+            .tool(&["snapshot"])
+            .exits(0)
+            .says("build/version.txt is read by the configuration and is not in Git");
+    });
+}
+
 /// A rollback that had nothing to do left nothing.
 #[test]
 fn a_rollback_without_an_effect_forbids_no_snapshot() {

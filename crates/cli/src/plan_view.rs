@@ -342,7 +342,12 @@ fn print_view(output: &Output, plan: &View) {
         output.toned(Tone::Warning, &format!("  ! {warning}"));
     }
     if plan.items.is_empty() {
-        output.toned(Tone::Good, "  Nothing to do: everything is as it was.");
+        // What is said above may be that something is not.
+        let whole = match plan.warnings.is_empty() {
+            true => "  Nothing to do: everything is as it was.",
+            false => "  Nothing to do.",
+        };
+        output.toned(Tone::Good, whole);
         return;
     }
     let lost: Vec<&Item> = plan

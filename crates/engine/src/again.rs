@@ -1,6 +1,6 @@
 //! `resume` and `abort`: a run that stopped is taken up again, or given up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use crate::drive::{Approver, Drive, Outcome, remove_run_folder};
 use crate::error::{EngineError, Result};
 use crate::guard::lock_for;
 use crate::journal::{Attempt, Event, Journal};
+use crate::live::Live;
 use crate::restore;
 use crate::run::{Consent, Purpose, Run, Runs, Status};
 use crate::target::Target;
@@ -195,12 +196,24 @@ pub fn abort(context: &Context, run: Option<&str>) -> Result<Run> {
     let mut drive = take_up(context, &run)?;
     drive.journal.append(Event::Aborted {
         by: context.actor.clone(),
+        left: what_is_left(context, &drive.run),
     })?;
     drive.run.status = Status::Aborted;
     drive.run.ended_at = Some(Timestamp::now());
     drive.save()?;
     remove_run_folder(context, &drive.run.id);
     Ok(drive.run)
+}
+
+/// What lies there now, for a snapshot to know it again. A state that cannot be read keeps no one from giving a run up.
+fn what_is_left(context: &Context, run: &Run) -> BTreeMap<String, String> {
+    let stacks = context.stacks.iter().filter(|stack| run.is_about(&stack.name));
+    stacks
+        .filter_map(|stack| {
+            let live = Live::read(context, stack).ok()?;
+            Some((stack.name.clone(), live.state()?.sha256()))
+        })
+        .collect()
 }
 
 /// A run whose process is gone is looked at and left halfway, so that it can be undone.

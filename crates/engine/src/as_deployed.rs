@@ -11,11 +11,15 @@ use crate::context::{Context, Stack};
 use crate::deployed::LOOK_BACK;
 use crate::error::{EngineError, Kind, Result};
 use crate::history::dir_at;
+use crate::journal::{Event, Journal};
 use crate::live::Live;
-use crate::run::{Run, Runs};
+use crate::run::{Run, Runs, Status};
 
 /// What Terraform writes into its locks where it only looks (`statemgr.LockInfo.Operation`).
 const LOOKS_ONLY: &[&str] = &["OperationTypePlan", "OperationTypeRefresh"];
+
+/// How many of the newest runs are looked at for one of the stack.
+const RUNS_BACK: usize = 5;
 
 /// Whoever applies while the state is read leaves half of two commits in it.
 ///
@@ -63,7 +67,7 @@ pub(crate) fn not_rolled_back(context: &Context, stack: &Stack, head: &CommitId,
     let (ReleaseKind::Result { run }, Some(left)) = (&release.kind, &record.state) else {
         return Ok(());
     };
-    let commit = record.commit.as_ref().unwrap_or(&release.commit);
+    let commit = release.commit_of(record);
     let runs = Runs::new(context.store.as_ref(), &context.project);
     let Some((run, _)) = runs.get(run)?.filter(|_| commit != head.as_str()) else {
         return Ok(());
@@ -91,6 +95,36 @@ pub(crate) fn not_rolled_back(context: &Context, stack: &Stack, head: &CommitId,
         "apply {} first, or check out what is deployed: git checkout {commit:.10}",
         head.short()
     )))
+}
+
+/// What a run left that was given up on the way is neither commit's.
+///
+/// # Errors
+/// [`Kind::Refused`] where nothing was applied since, and the run had begun to change things.
+pub(crate) fn not_given_up(context: &Context, stack: &Stack, live: Option<&State>) -> Result<()> {
+    let Some(live) = live else { return Ok(()) };
+    let runs = Runs::new(context.store.as_ref(), &context.project);
+    let newest = runs
+        .newest(RUNS_BACK)?
+        .into_iter()
+        .find(|run| run.is_about(&stack.name));
+    let Some(run) = newest.filter(|run| run.status == Status::Aborted) else {
+        return Ok(());
+    };
+    let journal = Journal::open(context.store.as_ref(), &context.project, &run.id)?;
+    let is_left = journal.entries().iter().any(|entry| match &entry.event {
+        Event::Aborted { left, .. } => left.get(&stack.name) == Some(&live.sha256()),
+        _ => false,
+    });
+    if !is_left || was_nothing_to_do(context, stack, &run, live)? {
+        return Ok(());
+    }
+    Err(EngineError::refused(format!(
+        "stack {}: its state is what run {} left, which was given up on the way to {:.10}, and nothing was applied since: it \
+         is neither commit's",
+        stack.name, run.id, run.commit
+    ))
+    .hint("apply HEAD first, or go back to a whole release: infra-rollback to REV"))
 }
 
 /// Whether a run left what was there before it.

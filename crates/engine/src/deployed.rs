@@ -131,7 +131,7 @@ fn of_release(context: &Context, stack: &Stack, release: &Release) -> Result<Dep
     let Some(record) = release.stack(&stack.name) else {
         return of_head(context, stack);
     };
-    let commit = context.commit_of_record(record.commit.as_ref().unwrap_or(&release.commit))?;
+    let commit = context.commit_of_record(release.commit_of(record))?;
     let configuration = configuration_at(
         &context.repository,
         context.store.as_ref(),

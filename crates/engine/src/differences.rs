@@ -75,7 +75,7 @@ pub fn find<F: FnOnce() -> BTreeSet<Object>>(
                 .ignore_changes
                 .iter()
                 .any(|ignored| ignored == "all" || ignored.split(['.', '[']).next() == Some(name));
-        if NOT_ATTRIBUTES.contains(&name.as_str()) || is_ignored {
+        if NOT_ATTRIBUTES.contains(&name.as_str()) {
             continue;
         }
         let unknown = &real.change.after_unknown[name.as_str()];
@@ -84,6 +84,9 @@ pub fn find<F: FnOnce() -> BTreeSet<Object>>(
             .get(name)
             .map(|want| known_leaves(unwrap_dynamic(want, brings), brings, unknown));
         if contains_true(unknown) && leaves.as_ref().is_none_or(Vec::is_empty) {
+            if is_ignored {
+                continue;
+            }
             let sources = Sources::of(configuration, &module_path, resource, expression);
             let missing = sources.missing(input);
             if !missing.is_empty() {
@@ -113,15 +116,25 @@ pub fn find<F: FnOnce() -> BTreeSet<Object>>(
                 .sensitive_paths(target)
                 .iter()
                 .any(|path| path_starts_with(path, name));
-        let values = if secret {
-            String::new()
-        } else {
-            format!(
-                ": it had {}, it would get {}",
+        let values = |becomes: &str| match secret {
+            true => String::new(),
+            false => format!(
+                ": it had {}, it {becomes} {}",
                 short(&input.redactor.mask_value(&[name], unwrap_dynamic(want, brings))),
                 short(&input.redactor.mask_value(&[name], brings))
-            )
+            ),
         };
+        if is_ignored {
+            found.push(Difference {
+                explained: true,
+                message: format!(
+                    "`{name}` does not go back, as the target's ignore_changes has terraform leave it alone{}",
+                    values("keeps")
+                ),
+            });
+            continue;
+        }
+        let values = values("would get");
         let sources = Sources::of(configuration, &module_path, resource, expression);
         let by_objects = sources.data || sources.objects.iter().any(|object| moving.contains(object));
         let missing = sources.missing(input);

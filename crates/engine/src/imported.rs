@@ -8,7 +8,7 @@
 
 use rollback_inverse::{InversePlan, TakenIn, is_imported_on, is_unique_id};
 use rollback_release::{Release, StackRecord};
-use rollback_state::{InstanceId, State};
+use rollback_state::{Address, InstanceId, State};
 
 use crate::context::{Context, Stack};
 use crate::error::Result;
@@ -95,49 +95,71 @@ fn seen_without_import(
         let Some(state) = record.state.as_ref().map(|state| catalogue.state(state)).transpose()? else {
             continue;
         };
-        let (seen, rest): (Vec<&InstanceId>, Vec<&InstanceId>) =
-            open.into_iter().partition(|object| state.instance(object).is_some());
-        open = rest;
-        for object in seen {
-            let first = state.instance(object).and_then(|instance| instance.identifier(&state));
+        let mut rest = Vec::new();
+        for object in open {
             let now = current
                 .instance(object)
                 .and_then(|instance| instance.identifier(current));
+            // `terraform state mv` may have given it another address since.
+            let same = now.as_ref().and_then(|now| {
+                let resource = &object.address.resource;
+                state.instances().find(|instance| {
+                    let here = &instance.address().resource;
+                    (here.mode, &here.kind) == (resource.mode, &resource.kind)
+                        && instance.identifier(&state).as_ref() == Some(now)
+                })
+            });
+            let Some(first) = same.or_else(|| state.instance(object)) else {
+                rest.push(object);
+                continue;
+            };
+            let seen = Seen {
+                release: &release,
+                record,
+                address: first.address(),
+                identifier: first.identifier(&state),
+            };
             // A name can be changed in place, and never becomes an id that was made up.
-            let is_other = matches!((first, now), (Some(first), Some(now)) if first != now && is_unique_id(&now));
-            if is_other || was_there_before(context, stack, goal, &release, record, object)? {
+            let is_other =
+                matches!((&seen.identifier, now), (Some(first), Some(now)) if *first != now && is_unique_id(&now));
+            if is_other || seen.was_there_before(context, stack, goal)? {
                 made.push(object.clone());
             }
         }
+        open = rest;
     }
     Ok(made)
 }
 
-/// Whether no `import` block on the way from the target to a release took in what that release has.
-fn was_there_before(
-    context: &Context,
-    stack: &Stack,
-    goal: &Goal<'_>,
-    release: &Release,
-    record: &StackRecord,
-    object: &InstanceId,
-) -> Result<bool> {
-    let commit = context.commit_of_record(record.commit.as_ref().unwrap_or(&release.commit))?;
-    let store = context.store.as_ref();
-    let configuration = history::configuration_at(&context.repository, store, &commit, &record.dir, Some(record))?;
-    let from = End {
-        commit: &commit,
-        dir: &record.dir,
-        configuration: &configuration,
-    };
-    let between = history::between(
-        &context.repository,
-        store,
-        &stack.name,
-        &from,
-        &goal.end,
-        &mut Vec::new(),
-    )?;
-    let way = history::steps(&configuration, &between, goal.end.configuration);
-    Ok(between.is_known && !is_imported_on(&way, &object.address))
+/// An object in the first release that has it.
+struct Seen<'a> {
+    release: &'a Release,
+    record: &'a StackRecord,
+    address: &'a Address,
+    identifier: Option<String>,
+}
+
+impl Seen<'_> {
+    /// Whether no `import` block on the way from the target to the release took it in.
+    fn was_there_before(&self, context: &Context, stack: &Stack, goal: &Goal<'_>) -> Result<bool> {
+        let Seen { release, record, .. } = self;
+        let commit = context.commit_of_record(release.commit_of(record))?;
+        let store = context.store.as_ref();
+        let configuration = history::configuration_at(&context.repository, store, &commit, &record.dir, Some(record))?;
+        let from = End {
+            commit: &commit,
+            dir: &record.dir,
+            configuration: &configuration,
+        };
+        let between = history::between(
+            &context.repository,
+            store,
+            &stack.name,
+            &from,
+            &goal.end,
+            &mut Vec::new(),
+        )?;
+        let way = history::steps(&configuration, &between, goal.end.configuration);
+        Ok(between.is_known && !is_imported_on(&way, self.address, self.identifier.as_deref()))
+    }
 }

@@ -189,6 +189,9 @@ pub enum Event {
     },
     Aborted {
         by: String,
+        /// SHA-256 of what each stack's live state was then, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        left: BTreeMap<String, String>,
     },
     Finished {
         status: String,

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::assigned::{Known, Values, text};
 use crate::collect::in_dir;
+use crate::file_calls;
 use crate::reconcile::{Guard, Refusal};
 
 /// Arguments of a provider configuration that say where its objects live.
@@ -230,7 +231,8 @@ impl Placed<'_> {
                 None => String::new(),
             });
         }
-        for path in files(&expression.text) {
+        for call in file_calls::of(&expression.text) {
+            let path = call.path;
             let bytes = self
                 .tree
                 .and_then(|tree| tree.read(&in_dir(&module.dir, &path)).ok().flatten());
@@ -272,23 +274,4 @@ fn source_of(module: &Module, name: &str) -> String {
         .get(name)
         .and_then(|required| required.source.clone());
     short(&declared.unwrap_or_else(|| format!("hashicorp/{name}")))
-}
-
-/// Paths in quotes within calls that read files, relative to the module.
-fn files(text: &str) -> Vec<String> {
-    const READERS: &[&str] = &["file(", "templatefile(", "filebase64(", "fileexists("];
-    let mut found = Vec::new();
-    for reader in READERS {
-        for (at, _) in text.match_indices(reader) {
-            let rest = text[at + reader.len()..].trim_start();
-            if let Some(path) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) {
-                found.push(
-                    path.trim_start_matches("${path.module}/")
-                        .trim_start_matches("${path.root}/")
-                        .to_owned(),
-                );
-            }
-        }
-    }
-    found
 }

@@ -9,6 +9,7 @@ use crate::as_deployed;
 use crate::collect::{Downloaded, collect};
 use crate::context::{Context, Stack};
 use crate::error::{EngineError, Result};
+use crate::file_calls;
 use crate::live::Live;
 use crate::observe::Stage;
 use crate::steps;
@@ -59,6 +60,7 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
         // Who began in between is at work still.
         as_deployed::nobody_applies(context, stack, &live)?;
         as_deployed::not_rolled_back(context, stack, &head, live.state())?;
+        as_deployed::not_given_up(context, stack, live.state())?;
         if live.state().is_none() {
             warnings.push(format!("stack {} has no state yet: it was never applied", stack.name));
         }
@@ -67,6 +69,12 @@ pub fn take(context: &Context, options: &Options) -> Result<Taken> {
         let collected = collect(context, stack, &tree, &stack.dir, &Downloaded::Folder(&folder), &live)
             .map_err(|error| error.during(format!("stack {}", stack.name)))?;
         warnings.extend(collected.warnings);
+        for path in file_calls::not_in_git(context, &tree, &stack.dir, &collected.configuration) {
+            warnings.push(format!(
+                "{path} is read by the configuration and is not in Git: a rollback to this release will not have it. Commit it, \
+                 or have a variable bring what it holds"
+            ));
+        }
         for module in &collected.configuration.unresolved {
             warnings.push(format!(
                 "module.{} ({}) is not kept: {}. `terraform init` and another snapshot keep it; without it a rollback needs \

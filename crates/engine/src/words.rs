@@ -93,7 +93,7 @@ pub fn describe(event: &Event) -> String {
             Some(error) => format!("{channel} could not be told ({}): {error}", phase.as_str()),
         },
         Event::Stopped { why } => format!("stopped: {why}"),
-        Event::Aborted { by } => format!("given up by {by}"),
+        Event::Aborted { by, .. } => format!("given up by {by}"),
         Event::Finished { status } => format!("finished: {status}"),
     }
 }

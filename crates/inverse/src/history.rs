@@ -41,12 +41,19 @@ fn edges<'a>(steps: &[Step<'a>]) -> Vec<Edge<'a>> {
 }
 
 /// Whether an `import` block took in what lives at an address of the first configuration, on the way to the last one.
-pub fn is_imported_on(way: &[Step<'_>], address: &Address) -> bool {
+///
+/// `identifier` is the provider's own one of the object, where it is known.
+pub fn is_imported_on(way: &[Step<'_>], address: &Address, identifier: Option<&str>) -> bool {
     let history = History {
         edges: edges(way),
         removed_forgets: false,
     };
-    history.to_target(address).imported.is_some()
+    let named = || history.import_naming(&address.resource.kind, identifier?);
+    history
+        .to_target(address)
+        .imported
+        .or_else(|| named().cloned())
+        .is_some()
 }
 
 /// Where an object's address leads, and the blocks that tell more about it.
@@ -91,6 +98,18 @@ impl<'a> History<'a> {
                 (edge, reverse)
             }),
         )
+    }
+
+    /// An `import` block on the way that names an object by its id: it tells also of one that `terraform state mv` renamed
+    /// since, which no block does.
+    pub(crate) fn import_naming(&self, kind: &str, identifier: &str) -> Option<&'a Import> {
+        let back = self.edges.iter().filter(|edge| edge.direction == Direction::Back);
+        back.flat_map(|edge| edge.newer.import_blocks())
+            .find_map(|(_, import)| {
+                let (_, of, _) = import.to.resource.as_ref()?;
+                let id = import.id.as_ref()?.literal.as_ref()?.as_str()?;
+                (of == kind && id == identifier).then_some(import)
+            })
     }
 
     fn follow<'e>(&'e self, address: &Address, edges: impl Iterator<Item = (&'e Edge<'a>, Direction)>) -> Trace

@@ -140,9 +140,16 @@ fn keep(instance: &Instance, to: Address, reason: &str) -> Change {
 fn let_go_again(context: &Context<'_>, instance: &Instance, trace: &Trace) -> Option<Change> {
     let target = context.input.target_config;
     let end = trace.address.as_ref().unwrap_or(instance.address());
+    let named = || {
+        let identifier = instance.identifier(context.input.current)?;
+        context
+            .history
+            .import_naming(&instance.address().resource.kind, &identifier)
+    };
     let taken_in = trace
         .imported
         .as_ref()
+        .or_else(named)
         .filter(|_| target.is_none_or(|target| import_of(target, end).is_none()))
         .filter(|_| !context.elsewhere.is_made(instance));
     let reason = match (taken_in, &trace.let_go) {

@@ -221,6 +221,12 @@ impl Release {
     pub fn stack(&self, name: &str) -> Option<&StackRecord> {
         self.stacks.iter().find(|stack| stack.name == name)
     }
+
+    /// The commit that one of its stacks was deployed from.
+    pub fn commit_of<'a>(&'a self, stack: &'a StackRecord) -> &'a str {
+        stack.commit.as_ref().unwrap_or(&self.commit)
+    }
+
     /// Whether it may be kept: what is true of every release that this program writes. `Err` says what is not.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.format != self.kind.format() {

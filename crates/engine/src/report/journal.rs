@@ -113,7 +113,7 @@ pub(super) fn decisions(run: &Run, journal: &[Entry]) -> Vec<Decision> {
             Event::LockReleased { stack, by, reason, .. } => {
                 decision(by, format!("{stack}: the lock is taken away"), reason)
             }
-            Event::Aborted { by } => Some(Decision {
+            Event::Aborted { by, .. } => Some(Decision {
                 at: Some(second(entry.at)),
                 by: by.clone(),
                 what: "the run is given up".to_owned(),
