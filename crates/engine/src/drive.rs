@@ -1,13 +1,15 @@
 //! The run's state machine: prepare, show, guard, approve, back up, apply, verify, record. Every effect is preceded by
 //! its intent in the journal; [`crate::recover`] looks at what a crash left.
 
+mod approver;
+mod end;
+mod outcome;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use rollback_release::Version;
-use rollback_runbook::checks::Verification;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::approval::Sufficient;
@@ -20,14 +22,16 @@ use crate::lock::Locks;
 use crate::notifying::Updates;
 use crate::planning::{Planned, beside_steps, plan_with, prepare_all};
 use crate::policy::{self, Gate, Phase, check_reason, held_open, not_accepted, open_denials};
-use crate::prepare::Prepared;
 use crate::reconcile::{Guard, Refusal};
 use crate::recover;
-use crate::restore::RestoreReport;
 use crate::run::{Consent, Purpose, Run, Runs, StackTarget, Status};
-use crate::steps::{self, Done, StepOutcome};
+use crate::steps::{self, Done};
 use crate::target::Target;
-use crate::undo::close_undone;
+
+pub use self::approver::{Answer, Approver};
+pub(crate) use self::end::remove_run_folder;
+pub(crate) use self::outcome::summary;
+pub use self::outcome::{Outcome, StackOutcome};
 
 /// What the person who starts a run says.
 #[derive(Clone, Debug, Default)]
@@ -39,88 +43,6 @@ pub struct Options {
     pub dry_run: bool,
     /// The run's id where the caller has told it to somebody already; a new one otherwise.
     pub id: Option<String>,
-}
-
-/// The answer to "shall this be applied?".
-pub enum Answer {
-    /// `how` goes on record: `--auto-approve`, a terminal.
-    Yes {
-        how: String,
-    },
-    /// People said yes elsewhere; it is used up when the run begins to apply.
-    Approved(Box<Sufficient>),
-    No,
-    /// There is nobody to ask.
-    Nobody,
-}
-
-/// Shows a plan and asks.
-pub trait Approver {
-    /// Called once all stacks and steps are prepared, before any guard speaks.
-    fn show(&self, planned: &Planned, refusals: &[Refusal]);
-    /// As [`Approver::show`], of a stack that has changes again now that those which it reads are back.
-    fn show_again(&self, planned: &Planned, refusals: &[Refusal]);
-    /// Asks for the yes that a refusal needs; true adds its address to the consent.
-    fn consent(&self, refusal: &Refusal) -> bool;
-    /// Whether that yes may still come, so that the run waits for it rather than ends.
-    fn consent_may_come(&self) -> bool {
-        false
-    }
-    /// Asks for the yes to everything.
-    fn approve(&self, planned: &Planned, digest: &str) -> Answer;
-    /// As [`Approver::show`], for a state that becomes the current one.
-    fn show_restore(&self, report: &RestoreReport, refusals: &[Refusal]) {
-        let _ = (report, refusals);
-    }
-    /// As [`Approver::approve`], for a state that becomes the current one.
-    fn approve_restore(&self, report: &RestoreReport, digest: &str) -> Answer {
-        let _ = (report, digest);
-        Answer::Nobody
-    }
-}
-
-/// How a run ended well.
-#[derive(Debug, Serialize)]
-pub struct Outcome {
-    pub run: Option<String>,
-    pub status: &'static str,
-    pub commit: String,
-    pub digest: String,
-    pub seconds: f64,
-    pub stacks: Vec<StackOutcome>,
-    pub steps: Vec<StepOutcome>,
-    pub backup: Option<String>,
-    pub result: Option<String>,
-    /// What the checks said afterwards; none where there are none.
-    pub verification: Option<Verification>,
-    pub warnings: Vec<String>,
-}
-
-/// How it went for one stack.
-#[derive(Debug, Serialize)]
-pub struct StackOutcome {
-    pub stack: String,
-    pub effects: usize,
-    pub verified: bool,
-    /// Changes that a plan of the target's configuration still shows.
-    pub changes_left: usize,
-    /// What it reads of another stack changed after it was verified.
-    pub changed_again: bool,
-    pub seconds: f64,
-}
-
-impl StackOutcome {
-    /// Of a stack that needed nothing so far.
-    pub(crate) fn new(stack: &str) -> Self {
-        StackOutcome {
-            stack: stack.to_owned(),
-            effects: 0,
-            verified: true,
-            changes_left: 0,
-            changed_again: false,
-            seconds: 0.0,
-        }
-    }
 }
 
 /// Rolls back to a revision.
@@ -165,7 +87,7 @@ pub(crate) fn start(
         approver.show(&planned, &refusals);
         steps::obstacles(&planned.steps)?;
         return match refusals.is_empty() {
-            true => open_denials(&planned).map(|()| outcome_without_run(target, started, &planned)),
+            true => open_denials(&planned).map(|()| outcome::of_plan(target, started, &planned)),
             false => Err(refused(&refusals)),
         };
     }
@@ -478,158 +400,4 @@ impl Drive<'_> {
             .hint(format!("`infra-rollback abort {}` drops it", self.run.id))),
         }
     }
-
-    /// Writes down how it ended, and gives the private folder back where nothing is owed to it any more.
-    pub(crate) fn end(self, result: Result<Outcome>) -> Result<Outcome> {
-        let (id, has_effect) = (self.run.id.clone(), self.journal.has_effect());
-        // Whatever fails from here on, the store's own disk among it: what was done is done.
-        self.end_on_record(result).map_err(|error| match error.kind {
-            Kind::Failed if has_effect => error
-                .kind(Kind::Halfway)
-                .hint(format!("`infra-rollback resume {id}` goes on when the cause is gone")),
-            _ => error,
-        })
-    }
-
-    fn end_on_record(mut self, result: Result<Outcome>) -> Result<Outcome> {
-        let status = match &result {
-            Ok(_) => Status::Completed,
-            // Whatever went wrong: something was done and is not finished.
-            Err(_) if self.journal.has_effect() => Status::Halfway,
-            Err(error) => match error.kind {
-                Kind::AwaitingApproval => Status::AwaitingApproval,
-                Kind::Refused => Status::Refused,
-                _ => Status::Failed,
-            },
-        };
-        if self.journal.is_fenced_out() {
-            return self.fenced_out(result);
-        }
-        match &result {
-            Ok(_) => self.journal.append(Event::Finished {
-                status: status.as_str().to_owned(),
-            })?,
-            Err(error) => self.journal.append(Event::Stopped {
-                why: self.context.secrets.scrub(&error.message),
-            })?,
-        }
-        self.run.status = status;
-        if status.is_over() {
-            self.run.ended_at = Some(Timestamp::now());
-        }
-        self.save()?;
-        if let Err(error) = self.announce_end() {
-            // The run is what it is: who could not be told does not change it.
-            self.context.observer.warning(&error.message);
-        }
-        if status == Status::Completed
-            && let Purpose::Undo { run } = &self.run.purpose
-        {
-            close_undone(self.context, &self.runs, run, &self.locks.fence())?;
-        }
-        if status.is_over() {
-            remove_run_folder(self.context, &self.run.id);
-        }
-        result.map_err(|error| match status {
-            Status::Halfway => {
-                let error = error
-                    .hint(format!(
-                        "`infra-rollback resume {}` goes on when the cause is gone",
-                        self.run.id
-                    ))
-                    .hint(format!("`infra-rollback undo {}` goes back to before it", self.run.id));
-                // What the guards and the locks say keeps its own exit code; a failure with effects is halfway.
-                if error.kind == Kind::Failed {
-                    error.kind(Kind::Halfway)
-                } else {
-                    error
-                }
-            }
-            Status::Failed | Status::Refused if !error.message.contains("nothing was changed") => {
-                error.hint("nothing was changed")
-            }
-            _ => error,
-        })
-    }
-}
-
-impl Drive<'_> {
-    /// How it ends for a process that has lost its locks: nothing is written, and nothing of what it left is removed.
-    fn fenced_out(self, result: Result<Outcome>) -> Result<Outcome> {
-        let error = match result {
-            Err(error) => error,
-            Ok(_) => EngineError::new(Kind::Locked, "this run has lost its locks"),
-        };
-        if !self.journal.has_effect() {
-            // Somebody may have taken the run up again: what lies beside this attempt is theirs.
-            if let Some(folder) = &self.folder {
-                let _ = std::fs::remove_dir_all(folder);
-                let _ = std::fs::remove_dir(self.context.run_folder(&self.run.id));
-            }
-            return Err(error.hint("nothing was changed"));
-        }
-        let run = &self.run.id;
-        Err(error
-            .kind(Kind::Halfway)
-            .hint(format!("`infra-rollback runs show {run}` tells how far it came")))
-    }
-}
-
-/// A run's private folder holds states and plans and must not stay behind; but a state that nobody has stored does.
-pub(crate) fn remove_run_folder(context: &Context, run: &str) {
-    fn holds_errored_state(folder: &std::path::Path) -> bool {
-        std::fs::read_dir(folder).is_ok_and(|entries| {
-            entries.filter_map(std::result::Result::ok).any(|entry| {
-                entry.file_name() == rollback_terraform::errored::FILE_NAME
-                    || (entry.file_type().is_ok_and(|kind| kind.is_dir()) && holds_errored_state(&entry.path()))
-            })
-        })
-    }
-    let folder = context.run_folder(run);
-    if !holds_errored_state(&folder) {
-        let _ = std::fs::remove_dir_all(folder);
-    }
-}
-
-fn outcome_without_run(target: &Target, started: Instant, planned: &Planned) -> Outcome {
-    let prepared = &planned.stacks;
-    Outcome {
-        run: None,
-        status: "planned",
-        commit: target.commit.to_string(),
-        digest: planned.digest(),
-        seconds: started.elapsed().as_secs_f64(),
-        stacks: prepared
-            .iter()
-            .map(|stack| StackOutcome {
-                stack: stack.stack.clone(),
-                effects: stack.reconciled.items.len(),
-                verified: false,
-                changes_left: stack.reconciled.items.len(),
-                changed_again: false,
-                seconds: 0.0,
-            })
-            .collect(),
-        steps: Vec::new(),
-        backup: None,
-        result: None,
-        verification: None,
-        warnings: planned.warnings().collect(),
-    }
-}
-
-pub(crate) fn summary(prepared: &Prepared) -> String {
-    use std::collections::BTreeMap;
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for item in &prepared.reconciled.items {
-        *counts.entry(item.fate.as_str()).or_default() += 1;
-    }
-    if counts.is_empty() {
-        return "nothing to do".to_owned();
-    }
-    counts
-        .iter()
-        .map(|(fate, count)| format!("{count} {fate}"))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
