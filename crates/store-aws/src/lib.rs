@@ -28,7 +28,8 @@
 //! | create, replace, remove | PutItem and DeleteItem with a condition on existence or `version` |
 //! | several at once, fenced by a counter | TransactWriteItems with a ClientRequestToken |
 //! | a project's locks, runs, marks, index; a run's journal; newest first | one Query on `pk` with a range of `sk`, consistent |
-//! | all projects (copying a store, rebuilding its index) | Scan; nothing else scans |
+//! | a project's releases | ListObjectsV2 below `projects/<project>/releases/` beside one Query of its index |
+//! | all projects (copying a store, collecting garbage) | Scan; nothing else scans but `store create` and `doctor`, one item |
 //!
 //! # Whether a write was done
 //!

@@ -382,7 +382,7 @@ impl Table {
         Ok(found)
     }
 
-    /// The whole table, for prefixes of several partitions: copying a store and rebuilding its index, nothing else.
+    /// The whole table, for prefixes of several partitions: copying a store and collecting garbage, nothing else.
     async fn scan(&self, from: &str, to: &str, values: bool) -> Result<Vec<Attributes>, StoreError> {
         let call = Call {
             action: "list all records of",

@@ -146,6 +146,7 @@ pub fn gc(global: &Global, arguments: &GcArguments, output: &Output) -> Result<(
         "releases": done.releases.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
         "blobs": done.blobs,
         "leftovers": done.leftovers,
+        "abandoned_rows": done.abandoned_rows,
         "bytes": done.bytes,
         "wanted_again": done.wanted_again,
         "retained": done.retained.iter().map(|one| json!({ "what": one.what, "reason": one.reason })).collect::<Vec<_>>(),
@@ -200,6 +201,12 @@ fn show(plan: &Plan, output: &Output) {
         output.line(&format!("  - {}  put {:.0}", leftover.name, leftover.written_at));
     }
     more(plan.leftovers.len(), output);
+    if !plan.abandoned_rows.is_empty() {
+        output.heading(&format!(
+            "{} rows of the index whose release is not there: a snapshot or a collection was cut off.",
+            plan.abandoned_rows.len()
+        ));
+    }
     if !plan.blobs.is_empty() {
         output.heading(&format!(
             "{} blobs ({}) that nothing names then:",
@@ -232,6 +239,7 @@ fn describe(plan: &Plan) -> Value {
         "leftovers": plan.leftovers.iter().map(|leftover| json!({
             "name": leftover.name, "bytes": leftover.stored_bytes, "put_at": leftover.written_at,
         })).collect::<Vec<_>>(),
+        "abandoned_rows": plan.abandoned_rows.len(),
         "bytes": plan.bytes(),
         "kept": { "blobs": plan.kept_blobs, "bytes": plan.kept_bytes },
     })

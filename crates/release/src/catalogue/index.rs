@@ -5,7 +5,7 @@
 //! manifest by whoever notices. What is really used of a release always comes from its manifest: where that says
 //! something else than the row, the index is not asked again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Catalogue, CatalogueError, Listing, Unreadable};
 use crate::manifest::{self, Purpose};
 use crate::record::FORMAT;
-use crate::{Created, Release, ReleaseId, Replaced, StoreError, Summary, keys};
+use crate::{Created, Entry, Release, ReleaseId, Replaced, StoreError, Summary, keys};
 
 /// One page of a listing.
 const PAGE: usize = 1000;
@@ -165,29 +165,37 @@ impl Catalogue<'_> {
             }
             progress((done * READERS * 4 + page.len()).min(all.len()), all.len());
         }
-        rebuilt.removed = self.remove_leftovers()?;
+        rebuilt.removed = self.remove_abandoned_rows()?;
         Ok(rebuilt)
     }
 
     /// Removes rows of releases that are not there: those that a crash left, and what is no row.
-    fn remove_leftovers(&self) -> Result<usize, CatalogueError> {
+    fn remove_abandoned_rows(&self) -> Result<usize, StoreError> {
         let mut removed = 0;
-        for entry in crate::all_entries(self.store, &keys::index(&self.project))? {
-            let id = name_of(&entry.key).parse::<ReleaseId>();
-            let is_young = |row: &Row| !is_abandoned(row.written_at);
-            let row = id.as_ref().ok().and_then(|id| self.decode_row(id, &entry.value));
-            if row.as_ref().is_some_and(is_young) {
-                continue;
-            }
-            let there = match &id {
-                Ok(id) => self.manifest(id)?.is_some(),
-                Err(_) => false,
-            };
-            if !there && self.store.remove(&entry.key, &entry.version)? != Replaced::Changed {
+        for row in self.abandoned_rows()? {
+            if self.store.remove(&row.key, &row.version)? != Replaced::Changed {
                 removed += 1;
             }
         }
         Ok(removed)
+    }
+
+    /// Rows that nobody is about to write a manifest for, and that no manifest belongs to.
+    pub(crate) fn abandoned_rows(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut rows = crate::all_entries(self.store, &keys::index(&self.project))?;
+        rows.retain(|entry| {
+            let id = name_of(&entry.key).parse::<ReleaseId>().ok();
+            let row = id.and_then(|id| self.decode_row(&id, &entry.value));
+            row.is_none_or(|row| is_abandoned(row.written_at))
+        });
+        if rows.is_empty() {
+            return Ok(rows);
+        }
+        // Listed after the rows: a manifest comes after its row.
+        let manifests = crate::all_keys(self.store, &keys::releases(&self.project))?;
+        let there: BTreeSet<&str> = manifests.iter().map(|key| name_of(key)).collect();
+        rows.retain(|entry| !there.contains(name_of(&entry.key)));
+        Ok(rows)
     }
 
     /// Releases whose row is there, and young, and whose manifest is not: somebody is between the two.
@@ -209,7 +217,7 @@ impl Catalogue<'_> {
     /// whose manifest says so.
     pub(super) fn announce(&self, release: &Release) -> Result<(), StoreError> {
         let summary = Summary::of(release);
-        let (key, bytes) = self.row(&summary)?;
+        let (key, bytes) = self.row(&summary, Timestamp::now())?;
         if let Created::Yes(_) = self.store.create(&key, &bytes)? {
             return Ok(());
         }
@@ -217,6 +225,23 @@ impl Catalogue<'_> {
             return Ok(());
         }
         self.write_row(&summary)
+    }
+
+    /// Says of a release's row that nobody is about to commit it, before its manifest is removed: a collection of garbage that
+    /// is cut off between the two would look like a commit, and hold up every other for a day.
+    pub(crate) fn retire_row(&self, id: &ReleaseId) -> Result<(), StoreError> {
+        let key = keys::index_row(&self.project, id);
+        let Some((bytes, version)) = self.store.get(&key)? else {
+            return Ok(());
+        };
+        let Some(row) = self.decode_row(id, &bytes) else {
+            return Ok(());
+        };
+        if !is_abandoned(row.written_at) {
+            let (_, retired) = self.row(&row.summary, Timestamp::UNIX_EPOCH)?;
+            let _ = self.store.replace(&key, &version, &retired)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn remove_row(&self, id: &ReleaseId) -> Result<(), StoreError> {
@@ -229,7 +254,7 @@ impl Catalogue<'_> {
     }
 
     fn write_row(&self, summary: &Summary) -> Result<(), StoreError> {
-        let (key, bytes) = self.row(summary)?;
+        let (key, bytes) = self.row(summary, Timestamp::now())?;
         if let Some((_, version)) = self.store.get(&key)? {
             // Another one that mends it writes the same.
             let _ = self.store.replace(&key, &version, &bytes)?;
@@ -239,9 +264,9 @@ impl Catalogue<'_> {
         Ok(())
     }
 
-    fn row(&self, summary: &Summary) -> Result<(String, Vec<u8>), StoreError> {
+    fn row(&self, summary: &Summary, written_at: Timestamp) -> Result<(String, Vec<u8>), StoreError> {
         let row = Row {
-            written_at: Timestamp::now(),
+            written_at,
             summary: summary.clone(),
         };
         let bytes = manifest::seal(Purpose::IndexRow, FORMAT, &self.project, &summary.id, &row);

@@ -9,8 +9,8 @@ use super::records::{each_page, projects};
 use super::retention::expired;
 use super::{Progress, Removal, Retention, in_parallel};
 use crate::{
-    BlobId, Catalogue, CatalogueError, Created, Leftover, ReleaseId, Replaced, Store, StoreError, StoredBlob, Summary,
-    keys,
+    BlobId, Catalogue, CatalogueError, Created, Entry, Leftover, ReleaseId, Replaced, Store, StoreError, StoredBlob,
+    Summary, keys,
 };
 
 /// How many blobs are written down and then removed at once.
@@ -41,6 +41,8 @@ pub struct Plan {
     pub blobs: Vec<StoredBlob>,
     /// What writes that were cut off left behind beside the records.
     pub leftovers: Vec<Leftover>,
+    /// Rows of the index whose release is not there: a commit or a collection was cut off.
+    pub abandoned_rows: Vec<Entry>,
     /// How many blobs stay, and what they take where they lie, in bytes.
     pub kept_blobs: usize,
     pub kept_bytes: u64,
@@ -54,7 +56,7 @@ impl Plan {
         leftovers + self.blobs.iter().map(|blob| blob.stored_bytes).sum::<u64>()
     }
     pub fn is_empty(&self) -> bool {
-        self.blobs.is_empty() && self.releases.is_empty() && self.leftovers.is_empty()
+        self.blobs.is_empty() && self.releases.is_empty() && self.leftovers.is_empty() && self.abandoned_rows.is_empty()
     }
 }
 
@@ -72,6 +74,7 @@ pub struct Collected {
     pub releases: Vec<ReleaseId>,
     pub blobs: usize,
     pub leftovers: usize,
+    pub abandoned_rows: usize,
     /// Of blobs and leftovers.
     pub bytes: u64,
     /// Blobs of the plan that somebody put or named meanwhile: they stay.
@@ -98,8 +101,16 @@ pub fn plan(catalogue: &Catalogue<'_>, options: &Options, progress: Progress<'_>
     } else {
         (Vec::new(), BTreeMap::new())
     };
-    let going = releases.iter().map(|summary| summary.id.clone()).collect();
-    let named = named(catalogue, &going, progress)?;
+    let abandoned_rows = abandoned_rows(store)?;
+    let mut passed_over: BTreeSet<String> = abandoned_rows.iter().map(|row| row.key.clone()).collect();
+    for summary in &releases {
+        let project = catalogue.project();
+        passed_over.extend([
+            keys::release(project, &summary.id),
+            keys::index_row(project, &summary.id),
+        ]);
+    }
+    let named = named(store, &passed_over, progress)?;
     let stored = stored(store, progress)?;
     let (old, kept): (Vec<StoredBlob>, Vec<StoredBlob>) =
         (stored.into_iter()).partition(|blob| !named.contains(&blob.id) && blob.written_at < options.put_before);
@@ -109,6 +120,7 @@ pub fn plan(catalogue: &Catalogue<'_>, options: &Options, progress: Progress<'_>
         kept_blobs: kept.len(),
         kept_bytes: kept.iter().map(|blob| blob.stored_bytes).sum(),
         leftovers: store.leftovers(options.put_before)?,
+        abandoned_rows,
         put_before: options.put_before,
         blobs: Vec::new(),
     };
@@ -146,6 +158,12 @@ pub fn carry_out(catalogue: &Catalogue<'_>, plan: &Plan, progress: Progress<'_>)
             Err(error) => return Err(error.into()),
         }
         progress("releases removed", done + 1, plan.releases.len());
+    }
+    // What they name would stay. One that changed meanwhile belongs to a commit that goes on.
+    for row in &plan.abandoned_rows {
+        if store.remove(&row.key, &row.version)? != Replaced::Changed {
+            collected.abandoned_rows += 1;
+        }
     }
     for (done, leftover) in plan.leftovers.iter().enumerate() {
         match store.remove_leftover(&leftover.name) {
@@ -202,7 +220,7 @@ fn remove_batch(
         return Ok(());
     }
     // What was named or is stood on by now stays.
-    let named = named(catalogue, &BTreeSet::new(), &mut |_, _, _| {})?;
+    let named = named(store, &BTreeSet::new(), &mut |_, _, _| {})?;
     let going: BTreeSet<BlobId> = plan.blobs.iter().map(|blob| blob.id).collect();
     let kept: Vec<StoredBlob> = stored(store, &mut |_, _, _| {})?
         .into_iter()
@@ -239,9 +257,10 @@ fn remove_batch(
     Ok(())
 }
 
-/// The manifest first: without it the row does not count.
+/// The manifest before the row, which does not count without it.
 fn remove_release(catalogue: &Catalogue<'_>, id: &ReleaseId) -> Result<(), StoreError> {
     let store = catalogue.store();
+    catalogue.retire_row(id)?;
     let key = keys::release(catalogue.project(), id);
     if let Some((_, version)) = store.get(&key)? {
         // A manifest never changes: it is gone, then.
@@ -272,22 +291,25 @@ fn encode(removal: &Removal) -> Result<Vec<u8>, StoreError> {
     })
 }
 
-/// Whatever any record mentions that could be the address of a blob; manifests and rows of releases that go are passed
-/// over. Which records there are and what they mean is nobody's business here: a kind that is added later counts too.
+/// Rows of the index, of any project, whose release is not there.
+fn abandoned_rows(store: &dyn Store) -> Result<Vec<Entry>, StoreError> {
+    let mut found = Vec::new();
+    for project in projects(store)? {
+        found.extend(Catalogue::new(store, &project).abandoned_rows()?);
+    }
+    Ok(found)
+}
+
+/// Whatever any record mentions that could be the address of a blob, but for those records. Which records there are and what
+/// they mean is nobody's business here: a kind that is added later counts too.
 fn named(
-    catalogue: &Catalogue<'_>,
-    going: &BTreeSet<ReleaseId>,
+    store: &dyn Store,
+    passed_over: &BTreeSet<String>,
     progress: Progress<'_>,
 ) -> Result<BTreeSet<BlobId>, StoreError> {
-    let passed_over: BTreeSet<String> = (going.iter())
-        .flat_map(|id| {
-            let project = catalogue.project();
-            [keys::release(project, id), keys::index_row(project, id)]
-        })
-        .collect();
     let mut named = BTreeSet::new();
     let mut count = 0;
-    each_page::<StoreError>(catalogue.store(), &mut |page| {
+    each_page::<StoreError>(store, &mut |page| {
         count += page.len();
         for entry in &page {
             if !entry.key.starts_with(keys::REMOVALS) && !passed_over.contains(&entry.key) {

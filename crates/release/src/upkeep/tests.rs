@@ -182,12 +182,14 @@ fn what_the_store_retains_is_reported_and_holds_up_nothing() {
 }
 
 /// A workload that a crash at each point of `work` must not harm: afterwards `work` is done once more without faults,
-/// and `check` looks. All pairs of crash points: the repetition crashes too, and is repeated.
-#[allow(clippy::type_complexity)] // Three closures, named by what they are for.
+/// and `check` looks, which it does all along; `arrived` looks at the end. All pairs of crash points: the repetition crashes
+/// too, and is repeated.
+#[allow(clippy::type_complexity)] // Four closures, named by what they are for.
 fn at_every_pair_of_faults(
     prepare: &dyn Fn(&MemoryStore),
     work: &dyn Fn(&dyn Store) -> Result<(), Box<dyn std::error::Error>>,
     check: &dyn Fn(&MemoryStore, &str),
+    arrived: &dyn Fn(&MemoryStore, &str),
 ) {
     let fresh = || {
         let store = MemoryStore::new();
@@ -216,6 +218,7 @@ fn at_every_pair_of_faults(
                     check(&store, &what);
                     work(&store).unwrap_or_else(|error| panic!("{what}: it does not converge: {error}"));
                     check(&store, &what);
+                    arrived(&store, &what);
                 }
             }
         }
@@ -241,6 +244,7 @@ fn a_snapshot_and_its_index_survive_every_pair_of_faults() {
             let indexed: Vec<ReleaseId> = indexed.items.into_iter().map(|summary| summary.id).collect();
             assert_eq!(indexed, there, "{what}");
         },
+        &|_, _| {},
     );
 }
 
@@ -259,14 +263,19 @@ fn a_collection_survives_every_pair_of_faults() {
             let kept = kept.lock().unwrap();
             assert!(kept.iter().all(|id| left.contains(id)), "{what}: {left:?}");
         },
+        // And it does what it is for, wherever it was cut off before.
+        &|store, what| {
+            assert_eq!(whole(store).len(), 2, "{what}");
+            assert_eq!(crate::blobs(store).count(), 5, "{what}");
+            assert_eq!(all_entries(store, &crate::keys::index("p")).unwrap().len(), 2, "{what}");
+            assert!(
+                plan(&Catalogue::new(store, "p"), &options(Some(2)), &mut quiet)
+                    .unwrap()
+                    .is_empty(),
+                "{what}"
+            );
+        },
     );
-    // And it does what it is for.
-    let store = MemoryStore::new();
-    (1..=4).for_each(|second| drop(committed(&store, second)));
-    store.put_blob(b"garbage").unwrap();
-    collect(&store, &options(Some(2))).unwrap();
-    assert_eq!(whole(&store).len(), 2);
-    assert_eq!(crate::blobs(&store).count(), 5);
 }
 
 #[test]
@@ -289,6 +298,7 @@ fn rebuilding_the_index_survives_every_pair_of_faults() {
             let summaries = Catalogue::new(store, "p").summaries(99).unwrap();
             assert_eq!((summaries.items.len(), summaries.unreadable.len()), (3, 0), "{what}");
         },
+        &|_, _| {},
     );
 }
 
@@ -302,6 +312,7 @@ fn a_copy_survives_every_pair_of_faults() {
         &|_| {},
         &|store| Ok(copy(&source, store, &mut quiet).map(drop)?),
         &|store, _| drop(whole(store)),
+        &|_, _| {},
     );
     let target = MemoryStore::new();
     let copied = copy(&source, &target, &mut quiet).unwrap();
