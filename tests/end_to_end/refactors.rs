@@ -1,6 +1,8 @@
 //! Objects that were renamed, moved, counted and swapped since come back to their old addresses as themselves.
+//!
+//! `INFRA_ROLLBACK_TEST_STORE=shared` runs them with a shared store and with the state in a bucket.
 
-use rollback_tests::{data, forgotten, moved, scenario};
+use rollback_tests::{data, forgotten, moved, scenario_in_either_store as scenario};
 
 #[test]
 fn rename() {

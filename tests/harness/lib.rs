@@ -7,6 +7,7 @@
 //! | `INFRA_ROLLBACK_REQUIRE_TERRAFORM=1` | a missing terraform fails the tests instead of skipping them |
 //! | `INFRA_ROLLBACK_TEST_SCALE=10` | races, kills and crashes are tried ten times as often |
 //! | `INFRA_ROLLBACK_TEST_SEED=7` | the seed of what is drawn at random |
+//! | `INFRA_ROLLBACK_TEST_STORE=shared` | [`scenario_in_either_store`] uses a shared store, and a bucket for the state |
 
 // A test that fails or is skipped has nobody else to tell why.
 #![allow(clippy::print_stderr)]
@@ -52,6 +53,25 @@ pub fn scenario(test: impl FnOnce(World)) {
     if World::can_exist() {
         test(World::new());
     }
+}
+
+/// As [`scenario`]; with `INFRA_ROLLBACK_TEST_STORE=shared` in a world whose releases lie in a shared store and whose state
+/// lies in a bucket, locked by Terraform's lock file and its lock item.
+///
+/// For tests with one stack that do not copy their world: copies would share both.
+pub fn scenario_in_either_store(test: impl FnOnce(World)) {
+    scenario(|mut world| {
+        if std::env::var("INFRA_ROLLBACK_TEST_STORE").is_ok_and(|value| value == "shared") {
+            let (Some(store), Some(bucket)) = (shared_store(), StateBucket::make()) else {
+                return;
+            };
+            world.use_store(&store);
+            world.tool(&["store", "create"]).exits(0);
+            bucket.hold_state_of(&mut world);
+            world.backend = Some(bucket.backend(StateLocks::Both));
+        }
+        test(world);
+    });
 }
 
 /// A `terraform_data` resource with an input.

@@ -44,6 +44,8 @@ pub struct World {
     pub store: Option<String>,
     /// The bucket that keeps it, where one does.
     pub bucket: Option<StateBucket>,
+    /// The block that names the backend, where each release has one in a file of its own.
+    pub backend: Option<String>,
     environment: Vec<(String, String)>,
     log: Mutex<Vec<String>>,
 }
@@ -83,6 +85,7 @@ impl World {
             server: None,
             store: None,
             bucket: None,
+            backend: None,
             environment: environment(&path),
             log: Mutex::default(),
             folder,
@@ -118,6 +121,7 @@ impl World {
             server: self.server.clone(),
             store: self.store.clone(),
             bucket: self.bucket.clone(),
+            backend: self.backend.clone(),
             environment: moved(&self.environment, self.path(), &path),
             log: Mutex::new(vec!["(a copy)".to_owned()]),
             folder,
@@ -182,6 +186,9 @@ impl World {
         self.put(".gitignore", IGNORED);
         for (path, text) in files {
             self.put(path, text);
+        }
+        if let Some(backend) = &self.backend {
+            self.put(&self.in_stack("backend.tf"), backend);
         }
     }
 
