@@ -60,6 +60,25 @@ fn what_takes_too_much_memory_refuses() {
     });
 }
 
+#[test]
+fn a_test_that_takes_too_much_memory_is_an_error_of_that_test() {
+    scenario(|world| {
+        let tests = "package main_test\nimport rego.v1\n\ntest_fine if 1 < 2\n\ntest_huge if count(numbers.range(1, 400000000)) == \
+                     400000000\n\ntest_wrong if 1 > 2\n";
+        world.put(
+            "p/own.rego",
+            "package main\nimport rego.v1\ndeny contains \"x\" if input.never\n",
+        );
+        world.put("p/own_test.rego", tests);
+        let ran = world.tool(&["policy", "test", "p"]);
+        ran.exits(1)
+            .says("test_huge: ERROR")
+            .says("it used more than 512 MiB")
+            .says("test_wrong: FAIL")
+            .says("PASS: 1/3");
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_service_lives_on_and_stays_small() {

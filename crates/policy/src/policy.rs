@@ -224,7 +224,7 @@ impl Policy {
             };
             return match apart::ask(&Task::new(&self.bundle, self.limits, what), self.limits)? {
                 Answer::Judged(judged) => Ok(judged),
-                Answer::Found(_) => Err("what it said is no answer".to_owned()),
+                _ => Err("what it said is no answer".to_owned()),
             };
         };
         let (mut engine, time) = (engine.clone(), self.limits.time);
@@ -245,7 +245,7 @@ fn found_apart(bundle: &Bundle, limits: Limits, candidates: Vec<String>) -> Resu
     };
     match apart::ask(&Task::new(bundle, limits, What::Find { candidates }), limits).map_err(unbounded)? {
         Answer::Found(found) => Ok(found),
-        Answer::Judged(_) => Err(unbounded("what it said is no answer".to_owned())),
+        _ => Err(unbounded("what it said is no answer".to_owned())),
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is done with a bundle that may do its worst: which of its names are rules, and what they say of an input.
+//! What is done with a bundle that may do its worst: which of its names are rules, what they say of an input, and whether its
+//! tests pass.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -8,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::document::with_aliases;
-use crate::engine::filled;
+use crate::engine::{add_module, filled};
 use crate::judging::{Judged, Question, judge, really_rules};
 use crate::limits::Limits;
+use crate::test_run::passes;
 
 /// A bundle and what is wanted of it.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +33,11 @@ pub(crate) enum What {
         exceptions: BTreeSet<String>,
         input: String,
     },
+    /// Whether one test passes.
+    Test {
+        /// `package.rule`, without `data.`.
+        name: String,
+    },
 }
 
 /// What came of it.
@@ -38,6 +45,7 @@ pub(crate) enum What {
 pub(crate) enum Answer {
     Found(Vec<String>),
     Judged(Judged),
+    Tested { passed: bool },
 }
 
 impl Task {
@@ -65,13 +73,19 @@ impl Task {
                 engine.set_input(with_aliases(input));
                 Ok(Answer::Judged(judge(&mut engine, &questions, &exceptions, until)))
             }
+            What::Test { name } => {
+                for (path, text) in self.bundle.tests() {
+                    add_module(&mut engine, path, text).map_err(|error| error.to_string())?;
+                }
+                passes(&mut engine, &name).map(|passed| Answer::Tested { passed })
+            }
         }
     }
 
     /// Bytes of the input.
     pub(crate) fn size(&self) -> usize {
         match &self.what {
-            What::Find { .. } => 0,
+            What::Find { .. } | What::Test { .. } => 0,
             What::Judge { input, .. } => input.len(),
         }
     }

@@ -1,4 +1,5 @@
-//! `policy test`: rules called `test_…` in any package, as `opa test` and `conftest verify` run them.
+//! `policy test`: rules called `test_…` in any package, as `opa test` and `conftest verify` run them. Tests that are not ours run
+//! one by one in a process of its own each ([`crate::apart`]): one that asks for all memory is an error of that test alone.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -8,11 +9,13 @@ use regex::Regex;
 use regorus::{Engine, Value as Rego};
 use serde::Serialize;
 
+use crate::apart;
 use crate::bounded::bounded;
 use crate::bundle::Bundle;
 use crate::engine::{add_data, add_module, engine};
 use crate::error::PolicyError;
 use crate::limits::Limits;
+use crate::task::{Answer, Task, What};
 
 /// The head of a test at the beginning of a line; `todo_test_…` is skipped, as `opa test` does.
 static TEST_NAME: LazyLock<Regex> = LazyLock::new(|| {
@@ -75,6 +78,7 @@ pub fn run_tests(bundle: &Bundle, wanted: Option<&Regex>, limits: Limits) -> Res
         }
     }
     add_data(&mut prepared, bundle)?;
+    let is_apart = bundle.is_foreign() && apart::is_possible();
     let mut report = TestReport::default();
     for ((package, name), file) in found {
         let whole = format!("{package}.{name}");
@@ -85,7 +89,15 @@ pub fn run_tests(bundle: &Bundle, wanted: Option<&Regex>, limits: Limits) -> Res
         let (end, message) = if name.starts_with("todo_") {
             (TestEnd::Skipped, None)
         } else {
-            one(prepared.clone(), whole, limits)
+            let passed = match is_apart {
+                true => elsewhere(bundle, whole, limits),
+                false => here(prepared.clone(), whole, limits),
+            };
+            match passed {
+                Ok(true) => (TestEnd::Pass, None),
+                Ok(false) => (TestEnd::Fail, None),
+                Err(message) => (TestEnd::Error, Some(message)),
+            }
         };
         report.tests.push(TestCase {
             package,
@@ -99,15 +111,21 @@ pub fn run_tests(bundle: &Bundle, wanted: Option<&Regex>, limits: Limits) -> Res
     Ok(report)
 }
 
-fn one(mut engine: Engine, name: String, limits: Limits) -> (TestEnd, Option<String>) {
-    let outcome = bounded(limits, move || {
-        engine
-            .eval_rule(format!("data.{name}"))
-            .map_err(|error| format!("{error:#}").trim().to_owned())
-    });
-    match outcome {
-        Ok(Rego::Undefined | Rego::Bool(false)) => (TestEnd::Fail, None),
-        Ok(_) => (TestEnd::Pass, None),
-        Err(message) => (TestEnd::Error, Some(message)),
+fn here(mut engine: Engine, name: String, limits: Limits) -> Result<bool, String> {
+    bounded(limits, move || passes(&mut engine, &name))
+}
+
+fn elsewhere(bundle: &Bundle, name: String, limits: Limits) -> Result<bool, String> {
+    match apart::ask(&Task::new(bundle, limits, What::Test { name }), limits)? {
+        Answer::Tested { passed } => Ok(passed),
+        _ => Err("what it said is no answer".to_owned()),
     }
+}
+
+/// Whether a rule is anything but false or undefined.
+pub(crate) fn passes(engine: &mut Engine, name: &str) -> Result<bool, String> {
+    let value = engine
+        .eval_rule(format!("data.{name}"))
+        .map_err(|error| format!("{error:#}").trim().to_owned())?;
+    Ok(!matches!(value, Rego::Undefined | Rego::Bool(false)))
 }
