@@ -352,3 +352,117 @@ fn policies_are_tested_and_asked_without_a_rollback() {
             .exits(3);
     });
 }
+
+/// In the shapes of Conftest's examples for Terraform: a list of prefixes, a function over all changes, the list in the text.
+const AS_FOR_CONFTEST: &str = r#"package main
+import rego.v1
+
+unwanted := ["aws_iam", "terraform_da"]
+
+deny contains msg if {
+	touches(input.resource_changes, unwanted)
+	all := concat(", ", unwanted)
+	msg := sprintf("the plan touches what begins with: %v", [all])
+}
+
+touches(changes, prefixes) if {
+	startswith(changes[_].type, prefixes[_])
+}
+"#;
+
+/// In those of Spacelift's library: the older Rego, the text in the head, sets as tables, sums over comprehensions, a function of
+/// two branches, a list whose name begins with `deny`, and the mark that has its input kept.
+const AS_FOR_SPACELIFT: &str = r#"package spacelift
+
+import future.keywords.in
+
+deny_list := ["large"]
+
+proposed := input.spacelift.run.type == "PROPOSED"
+
+deny[sprintf(text, [change.address])] {
+	text := "do not delete %s"
+	change := input.terraform.resource_changes[_]
+	kept := {"terraform_data", "aws_db_instance"}
+	kept[change.type]
+	"delete" in change.change.actions
+}
+
+deny["too large"] {
+	input.terraform.resource_changes[_].change.after.input == deny_list[_]
+}
+
+deny[text] {
+	proposed
+	text := too_much[_]
+}
+
+warn[text] {
+	not proposed
+	text := too_much[_]
+}
+
+too_much[sprintf("the changes weigh %d", [weight])] {
+	weight := sum([one |
+		change := input.terraform.resource_changes[_]
+		one := weight_of(change)
+	])
+	weight > 10
+}
+
+weight_of(change) := total {
+	by_action := {"delete": 10, "update": 5, "create": 1, "no-op": 0}
+	total := sum([value |
+		action := change.change.actions[_]
+		value := by_action[action] * factor(change.type)
+	])
+}
+
+factors := {"terraform_data": 2}
+
+factor(kind) := 1 {
+	not factors[kind]
+}
+
+factor(kind) := factors[kind]
+
+sample := true
+"#;
+
+/// Which of others' policies were run themselves is in README.md.
+#[test]
+fn policies_for_conftest_and_spacelift_run_as_they_are() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&(data("a", "one") + &data("b", "two")));
+        world.put("conftest/base.rego", AS_FOR_CONFTEST);
+        world.put("spacelift/plan.rego", AS_FOR_SPACELIFT);
+        // A plan of Terraform's own, as other tools are given it.
+        world.write(&[("main.tf", &data("a", "one"))]);
+        world
+            .terraform(&["plan", "-out=saved.plan", "-input=false", "-no-color"])
+            .exits(0);
+        let shown = world.terraform(&["show", "-json", "saved.plan"]);
+        world.put("plan.json", &shown.exits(0).stdout);
+        world.git(&["checkout", "--quiet", "--", "main.tf"]);
+        for (bundle, expected) in [
+            (
+                "conftest",
+                &["the plan touches what begins with: aws_iam, terraform_da"][..],
+            ),
+            ("spacelift", &["do not delete terraform_data.b", "the changes weigh 20"]),
+        ] {
+            for asked in [&["--plan", "plan.json"][..], &[&first.commit]] {
+                let command = [&["policy", "check", "--bundle", bundle, "--json"], asked].concat();
+                let said = world.tool(&command).exits(3).json();
+                let findings = said["results"][0]["evaluation"]["findings"].as_array().unwrap();
+                let mut texts: Vec<&str> = findings
+                    .iter()
+                    .map(|finding| finding["message"].as_str().unwrap())
+                    .collect();
+                texts.sort_unstable();
+                assert_eq!(texts, expected, "{bundle} {asked:?}: {said}");
+            }
+        }
+    });
+}

@@ -80,7 +80,7 @@ impl Policy {
             if text.contains("exception") {
                 exceptions.insert(package.clone());
             }
-            for rule in rule_names(text) {
+            for rule in rule_names(text).into_iter().filter(|rule| is_asked(&package, rule)) {
                 let name = format!("{package}.{rule}");
                 let info = info(&package, &rule, &found, levels);
                 match rules.entry(name) {
@@ -255,6 +255,11 @@ fn rule_names(text: &str) -> BTreeSet<String> {
         .find_iter(text)
         .map(|found| found.as_str().to_owned())
         .collect()
+}
+
+/// Spacelift asks for `deny` and `warn` alone, and its policies have lists called `deny_list` beside them: no rules there.
+fn is_asked(package: &str, rule: &str) -> bool {
+    package != "spacelift" || !rule.contains('_')
 }
 
 fn declares(found: &FileMetadata, rule: &str) -> bool {

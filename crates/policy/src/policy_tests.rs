@@ -127,6 +127,16 @@ fn the_plan_is_where_each_product_has_it() {
 }
 
 #[test]
+fn lists_beside_the_rules_of_spacelift_are_no_rules() {
+    let text = "package spacelift\ndeny_list := [\"large\"]\ndeny[msg] { input.size == deny_list[_]; msg := \"too large\" }\nsample := true";
+    assert_eq!(messages_of(text, json!({ "size": "large" })), ["too large"]);
+    assert!(messages_of(text, json!({ "size": "small" })).is_empty());
+    // Conftest asks them.
+    let text = text.replace("package spacelift", "package main");
+    assert_eq!(messages_of(&text, json!({ "size": "small" })), ["large"]);
+}
+
+#[test]
 fn numbers_are_numbers() {
     let input = json!({ "n": 12345678901u64, "f": 1.5, "i": 3 });
     let text = "package p\ndeny[msg] { input.n > 12345678900; input.f < 1.6; input.i + 1 == 4; msg := sprintf(\"%d\", [input.i]) }";
