@@ -10,6 +10,7 @@ use crate::collect::module_files;
 use crate::context::{Context, Stack};
 use crate::deployed::LOOK_BACK;
 use crate::error::{EngineError, Kind, Result};
+use crate::guard::stopped_halfway;
 use crate::history::dir_at;
 use crate::journal::{Event, Journal};
 use crate::live::Live;
@@ -176,20 +177,9 @@ fn is_same_configuration(context: &Context, stack: &Stack, head: &CommitId, othe
 /// [`Kind::Locked`]: such a run has to be finished, undone or given up first.
 pub(crate) fn nothing_halfway(context: &Context, stack: &Stack) -> Result<()> {
     let runs = Runs::new(context.store.as_ref(), &context.project);
-    match runs
-        .unfinished()?
-        .into_iter()
-        .find(|(run, _)| run.is_about(&stack.name))
-    {
+    let mut unfinished = runs.unfinished()?.into_iter();
+    match unfinished.find(|(run, _)| run.is_about(&stack.name)) {
         None => Ok(()),
-        Some((run, _)) => Err(EngineError::new(
-            Kind::Locked,
-            format!(
-                "stack {}: run {} of {} stopped halfway, so that its state is neither commit's",
-                stack.name, run.id, run.actor
-            ),
-        )
-        .hint(format!("`infra-rollback resume {}` finishes it", run.id))
-        .hint(format!("`infra-rollback undo {}` goes back to before it", run.id))),
+        Some((run, _)) => Err(stopped_halfway(&format!("stack {}", stack.name), &run)),
     }
 }

@@ -10,7 +10,7 @@ use crate::live::Live;
 use crate::lock::{LEASE, Locks, Wanted};
 use crate::prepare::Prepared;
 use crate::reconcile::{Guard, Refusal};
-use crate::run::{Consent, Purpose, Runs, Status};
+use crate::run::{Consent, Purpose, Run, Runs, Status};
 
 /// A run that stopped halfway keeps its stacks until it is resumed, given up or undone.
 pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose: &Purpose) -> Result<()> {
@@ -22,20 +22,23 @@ pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose
             .map(|stack| format!("stack {}", stack.name))
             .or(step.map(|part| format!("step {}", part.name)));
         if let Some(shared) = shared.filter(|_| !undone) {
-            let how = match other.status {
-                Status::NeedsReconcile => "fell silent while it applied",
-                _ => "stopped halfway",
-            };
-            return Err(EngineError::new(
-                Kind::Locked,
-                format!("{shared}: run {} of {} {how}", other.id, other.actor),
-            )
-            .hint(format!("`infra-rollback resume {}` finishes it", other.id))
-            .hint(format!("`infra-rollback undo {}` goes back to before it", other.id))
-            .hint(format!("`infra-rollback abort {}` leaves things as they are", other.id)));
+            return Err(stopped_halfway(&shared, &other));
         }
     }
     Ok(())
+}
+
+/// What such a run means for whoever wants what it is about, `stack app`.
+pub(crate) fn stopped_halfway(what: &str, run: &Run) -> EngineError {
+    let (id, actor) = (&run.id, &run.actor);
+    let how = match run.status {
+        Status::NeedsReconcile => "fell silent while it applied",
+        _ => "stopped halfway",
+    };
+    EngineError::new(Kind::Locked, format!("{what}: run {id} of {actor} {how}"))
+        .hint(format!("`infra-rollback resume {id}` finishes it"))
+        .hint(format!("`infra-rollback undo {id}` goes back to before it"))
+        .hint(format!("`infra-rollback abort {id}` leaves things as they are"))
 }
 
 /// Whether somebody's terraform works on a local state right now: better said before an hour of planning than after.
