@@ -99,7 +99,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
     // Ours from here on: a signal must end the requests, not the process in the middle of one.
     rollback_terraform::leave_signals_to_caller();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let (listener, address, stop) = runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(&arguments.listen)
             .await
             .map_err(|error| {
@@ -108,12 +108,12 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
             })?;
         let address = listener.local_addr()?;
         // In place before anybody is told the address.
-        let stop = stop_signal()?;
-        rollback_server::take_up(&service).map_err(|problem| EngineError::failed(problem.detail.clone()))?;
-        announce(output, &kept, &service, address, tls.is_some())?;
-        rollback_server::serve(listener, service.clone(), tls, stop).await?;
-        Ok::<(), EngineError>(())
+        Ok::<_, EngineError>((listener, address, stop_signal()?))
     })?;
+    // Not within the runtime: a shared store waits on one of its own, and one must not wait within the other.
+    rollback_server::take_up(&service).map_err(|problem| EngineError::failed(problem.detail.clone()))?;
+    announce(output, &kept, &service, address, tls.is_some())?;
+    runtime.block_on(rollback_server::serve(listener, service.clone(), tls, stop))?;
     output.note(Tone::Plain, "The last requests are answered.");
     service.stop_watching();
     drop(following);
