@@ -53,12 +53,16 @@ pub fn stack(
             "this plan was made without terraform and cannot be applied",
         ));
     };
-    let nothing = || Left {
-        changes: 0,
-        addresses: Vec::new(),
-    };
     if !prepared.joined.edited && !has_changes(plan) {
-        return Ok(nothing());
+        // What was planned just now over what is there is empty: a second plan would say no more.
+        journal.append(Event::Verified {
+            stack: stack.name.clone(),
+            changes_left: 0,
+        })?;
+        return Ok(Left {
+            changes: 0,
+            addresses: Vec::new(),
+        });
     }
     let written = write(context, stack, prepared, work, journal)?;
     let again = (written && prepared.live.file().is_none())
