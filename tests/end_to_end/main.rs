@@ -31,6 +31,7 @@ mod long_history;
 mod looking;
 mod notices;
 mod once;
+mod orchestrator;
 mod places;
 mod poison;
 mod policy;
