@@ -24,8 +24,17 @@ fn a_value_of_the_command_line_is_missed_and_named() {
                 .says("--var");
         });
         world.is_tidy();
+        // The last word counts, as with terraform.
         world
-            .tool(&["to", &first.commit, "--auto-approve", "--var", "size=huge"])
+            .tool(&[
+                "to",
+                &first.commit,
+                "--auto-approve",
+                "--var",
+                "size=tiny",
+                "--var",
+                "size=huge",
+            ])
             .exits(0);
         assert_eq!(world.objects(), first.objects);
         world.is_clean_at(&first.commit, &["-var", "size=huge"]);

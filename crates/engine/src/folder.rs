@@ -1,7 +1,7 @@
 //! The private folder of one stack in one run: the target's files, its own lock file and modules, a private copy of the
 //! joined state. The user's checkout is never touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -469,8 +469,15 @@ fn named_var_files(recipe: &Recipe<'_>, root: &Path) -> Vec<PathBuf> {
 /// processes.
 fn given_values(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result<Option<PathBuf>> {
     let declared = recipe.configuration.root().map(|module| &module.variables);
+    // The last word about a variable counts, as with `-var`; a file may have one only.
+    let given: BTreeMap<&String, &String> = context
+        .given
+        .variables
+        .iter()
+        .map(|(name, value)| (name, value))
+        .collect();
     let mut text = String::new();
-    for (name, value) in &context.given.variables {
+    for (name, value) in given {
         let Some(variable) = declared.and_then(|declared| declared.get(name)) else {
             continue;
         };
