@@ -149,19 +149,20 @@ impl<'s> Catalogue<'s> {
         self.read(&keys, manifest::decode)
     }
 
-    /// As [`Catalogue::list`], for releases older than `before`; with the id to go on from, none where there is no more.
-    pub fn page(
+    /// At most `limit` summaries of releases older than `before`, newest first; with the id to go on from, none where there is no
+    /// more. A page costs two requests of the index, not one for each release.
+    pub fn summaries_page(
         &self,
         before: Option<&ReleaseId>,
         limit: usize,
-    ) -> Result<(Listing<Release>, Option<ReleaseId>), CatalogueError> {
+    ) -> Result<(Listing<Summary>, Option<ReleaseId>), CatalogueError> {
         let before = before.map(|id| keys::release(&self.project, id));
         let keys = self
             .store
             .list_newest(&keys::releases(&self.project), before.as_deref(), limit)?;
         let last = keys.last().filter(|_| keys.len() == limit);
         let last = last.and_then(|key| key.rsplit('/').next()?.parse().ok());
-        Ok((self.read(&keys, manifest::decode)?, last))
+        Ok((self.summaries_of(&keys)?, last))
     }
 
     /// The newest release. If that one cannot be read it is an error: an older one is not what runs now.

@@ -223,9 +223,14 @@ pub fn token(project: &str, id: &str) -> String {
     format!("{}{}", tokens(project), segment(id))
 }
 
+/// What the keys of rehearsals begin with.
+pub fn drills(project: &str) -> String {
+    in_project(project, "drills/")
+}
+
 /// The last rehearsal of the way back to a release.
 pub fn drill(project: &str, release: &str) -> String {
-    in_project(project, &format!("drills/{}", segment(release)))
+    format!("{}{}", drills(project), segment(release))
 }
 
 /// Which instance of the service rehearses now.

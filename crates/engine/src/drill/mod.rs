@@ -2,6 +2,7 @@
 
 pub mod schedule;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -20,6 +21,9 @@ use crate::reconcile::{Guard, Refusal};
 use crate::run::Purpose;
 use crate::steps::PreparedStep;
 use crate::target::Target;
+
+/// Rehearsals that are read at once.
+const PAGE: usize = 200;
 
 /// Whether there is a way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -202,6 +206,31 @@ pub fn last(store: &dyn Store, project: &str, release: &str) -> Result<Option<Dr
     let found = store.get(&keys::drill(project, release))?;
     // What a newer program wrote is no reason to show no releases.
     Ok(found.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok()))
+}
+
+/// The last rehearsals of the releases from `oldest` to `newest`, by release: one request for a page of them.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn last_between(store: &dyn Store, project: &str, oldest: &str, newest: &str) -> Result<BTreeMap<String, Drill>> {
+    let (from, to) = (keys::drill(project, oldest), keys::drill(project, newest));
+    let prefix = keys::drills(project);
+    // What begins like the oldest one's key comes after this, and so does that key itself.
+    let mut after = from[..from.len() - 1].to_owned();
+    let mut found = BTreeMap::new();
+    loop {
+        let page = store.entries(&prefix, Some(&after), PAGE)?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = last.key.clone();
+        for entry in page {
+            if entry.key > to {
+                return Ok(found);
+            }
+            if let Ok(drill) = serde_json::from_slice(&entry.value) {
+                found.insert(keys::unsegment(&entry.key[prefix.len()..]), drill);
+            }
+        }
+    }
 }
 
 /// Whether every byte that the way needs is there and is what it was.

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use rollback_engine::document::{self, describe_release, describe_summary};
-use rollback_engine::drill;
+use rollback_engine::drill::{self, Drill};
 use rollback_engine::error::EngineError;
 use rollback_engine::planning;
 use rollback_engine::reconcile::Guard;
 use rollback_engine::snapshot;
 use rollback_engine::target::Target;
 use rollback_inverse::{Fate, Input, Reversibility, compute};
-use rollback_release::{Mark, Release, ReleaseId, Summary};
+use rollback_release::{Mark, Release, ReleaseId};
 use rollback_state::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,48 +23,53 @@ use crate::given::Values;
 use crate::problem::{self, Problem, Result};
 use crate::service::Asked;
 
-/// The release as this principal may see it: without other people's stacks; none where nothing is left of it.
-fn seen(who: &Principal, mut release: Release) -> Option<Release> {
-    let before = release.stacks.len();
-    release.stacks.retain(|stack| who.sees(&stack.name));
-    if release.stacks.len() < before {
-        // Paths tell of other stacks.
-        release.dirty.clear();
+/// Takes other people's stacks away, and with the first of them the paths, which tell of them; false where nothing is left.
+fn is_seen<S>(who: &Principal, stacks: &mut Vec<S>, dirty: &mut Vec<String>, name: impl Fn(&S) -> &str) -> bool {
+    let before = stacks.len();
+    stacks.retain(|stack| who.sees(name(stack)));
+    if stacks.len() < before {
+        dirty.clear();
     }
-    (who.sees_all() || !release.stacks.is_empty()).then_some(release)
+    who.sees_all() || !stacks.is_empty()
 }
 
 pub fn list(call: &Call) -> Result<Response> {
     let who = call.who()?;
+    let service = &call.service;
     let limit = call.limit()?;
     let odd = |_| Problem::bad_request("cursor is the next_cursor of an earlier page");
     let mut before: Option<ReleaseId> = call
         .query("cursor")?
         .map(|text| text.parse().map_err(odd))
         .transpose()?;
-    let marks = call.service.catalogue().marks()?;
+    let marks = service.catalogue().marks()?;
     let mut items = Vec::new();
-    loop {
-        let (page, last) = call.service.catalogue().page(before.as_ref(), limit)?;
-        for release in page.items {
+    'pages: loop {
+        let (page, last) = service.catalogue().summaries_page(before.as_ref(), limit)?;
+        let drills = match (page.items.last(), page.items.first()) {
+            (Some(oldest), Some(newest)) => drill::last_between(
+                service.store.as_ref(),
+                &service.project,
+                oldest.id.as_str(),
+                newest.id.as_str(),
+            )?,
+            _ => BTreeMap::new(),
+        };
+        for mut release in page.items {
             before = Some(release.id.clone());
-            if let Some(release) = seen(who, release) {
-                let value = describe_summary(&Summary::of(&release));
-                items.push(with_mark(call, value, &release.id, marks.get(&release.id))?);
+            if is_seen(who, &mut release.stacks, &mut release.dirty, |stack| {
+                stack.name.as_str()
+            }) {
+                let (mark, drill) = (marks.get(&release.id), drills.get(release.id.as_str()));
+                items.push(with_words(describe_summary(&release), mark, drill));
             }
             if items.len() == limit {
-                break;
+                break 'pages;
             }
         }
-        if items.len() == limit {
+        before = last;
+        if before.is_none() {
             break;
-        }
-        match last {
-            Some(last) => before = Some(last),
-            None => {
-                before = None;
-                break;
-            }
         }
     }
     ok(&Page {
@@ -74,17 +79,27 @@ pub fn list(call: &Call) -> Result<Response> {
 }
 
 fn find(call: &Call, text: &str) -> Result<Release> {
-    let release = call.service.catalogue().find(text)?;
-    seen(call.who()?, release).ok_or_else(|| Problem::not_found("release"))
+    let mut release = call.service.catalogue().find(text)?;
+    match is_seen(call.who()?, &mut release.stacks, &mut release.dirty, |stack| {
+        stack.name.as_str()
+    }) {
+        true => Ok(release),
+        false => Err(Problem::not_found("release")),
+    }
 }
 
-/// The release with what was said about it, and with the last rehearsal of the way back to it.
-fn with_mark(call: &Call, mut value: Value, release: &ReleaseId, mark: Option<&Mark>) -> Result<Value> {
+/// A release's document with what was said about it, and with the last rehearsal of the way back to it.
+fn with_words(mut value: Value, mark: Option<&Mark>, drill: Option<&Drill>) -> Value {
+    value["mark"] = json!(mark);
+    value["drill"] = json!(drill.map(|last| json!({ "reach": last.reach, "at": last.at, "by": last.by })));
+    value
+}
+
+/// As [`with_words`], read for this one.
+fn with_mark(call: &Call, value: Value, release: &ReleaseId, mark: Option<&Mark>) -> Result<Value> {
     let service = &call.service;
     let last = drill::last(service.store.as_ref(), &service.project, release.as_str())?;
-    value["mark"] = json!(mark);
-    value["drill"] = json!(last.map(|last| json!({ "reach": last.reach, "at": last.at, "by": last.by })));
-    Ok(value)
+    Ok(with_words(value, mark, last.as_ref()))
 }
 
 pub fn get(call: &Call) -> Result<Response> {

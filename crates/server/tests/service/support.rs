@@ -29,6 +29,8 @@ pub struct TestStore {
     pub panics: AtomicBool,
     /// How many rows of the index of releases were read.
     pub rows: AtomicUsize,
+    /// How many records were read one by one.
+    pub singly: AtomicUsize,
 }
 
 impl TestStore {
@@ -104,6 +106,7 @@ impl Store for TestStore {
     }
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
         self.check(key)?;
+        self.singly.fetch_add(1, Ordering::SeqCst);
         self.inner.get(key)
     }
     fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
