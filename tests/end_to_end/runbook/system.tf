@@ -2,7 +2,37 @@ provider "aws" {
   region                      = "us-east-1"
   skip_credentials_validation = true
   skip_metadata_api_check     = true
-  skip_requesting_account_id  = true
+}
+
+# Was there before Terraform took it in: each of these takes the provider up to a minute to make.
+import {
+  to = aws_vpc.main
+  id = "VPC"
+}
+
+import {
+  to = aws_subnet.main[0]
+  id = "SUBNET_A"
+}
+
+import {
+  to = aws_subnet.main[1]
+  id = "SUBNET_B"
+}
+
+import {
+  to = aws_lb.main
+  id = "LOAD_BALANCER"
+}
+
+import {
+  to = aws_ecs_cluster.main
+  id = "NAME"
+}
+
+import {
+  to = aws_db_instance.main
+  id = "NAME"
 }
 
 resource "aws_vpc" "main" {
@@ -17,7 +47,7 @@ resource "aws_subnet" "main" {
 }
 
 resource "aws_lb" "main" {
-  name               = "shop"
+  name               = "NAME"
   load_balancer_type = "application"
   internal           = true
   subnets            = aws_subnet.main[*].id
@@ -25,7 +55,7 @@ resource "aws_lb" "main" {
 
 resource "aws_lb_target_group" "main" {
   for_each    = toset(["blue", "green"])
-  name        = "shop-${each.key}"
+  name        = "NAME-${each.key}"
   port        = 80
   protocol    = "HTTP"
   target_type = "ip"
@@ -54,29 +84,31 @@ resource "aws_lb_listener" "http" {
 }
 
 resource "aws_ecr_repository" "backend" {
-  name = "shop-backend"
+  name = "NAME-backend"
 }
 
 resource "aws_ecs_cluster" "main" {
-  name = "shop"
+  name = "NAME"
 }
 
 resource "aws_ecs_task_definition" "first" {
-  family                   = "shop-backend"
+  for_each                 = toset(["backend", "worker"])
+  family                   = "NAME-${each.key}"
   network_mode             = "awsvpc"
   requires_compatibilities = ["FARGATE"]
   cpu                      = 256
   memory                   = 512
   container_definitions = jsonencode([
-    { name = "backend", image = "shop-backend:v0", memory = 128, essential = true }
+    { name = each.key, image = "${aws_ecr_repository.backend.repository_url}:v0", memory = 128, essential = true }
   ])
   skip_destroy = true
 }
 
-resource "aws_ecs_service" "backend" {
-  name            = "backend"
+resource "aws_ecs_service" "main" {
+  for_each        = aws_ecs_task_definition.first
+  name            = each.key
   cluster         = aws_ecs_cluster.main.id
-  task_definition = aws_ecs_task_definition.first.arn
+  task_definition = each.value.arn
   desired_count   = 2
   launch_type     = "FARGATE"
 
@@ -85,18 +117,23 @@ resource "aws_ecs_service" "backend" {
   }
 
   lifecycle {
-    ignore_changes = [task_definition, desired_count]
+    # Not all of it is kept by the emulator.
+    ignore_changes = [task_definition, desired_count, availability_zone_rebalancing]
   }
 }
 
-resource "aws_cloudwatch_log_group" "backend" {
-  name              = "/ecs/shop"
-  retention_in_days = 7
-  tags              = { version = "VERSION" }
+resource "aws_db_instance" "main" {
+  identifier              = "NAME"
+  engine                  = "postgres"
+  instance_class          = "db.t3.small"
+  allocated_storage       = 20
+  username                = "shop"
+  backup_retention_period = 7
+  skip_final_snapshot     = true
 }
 
 resource "aws_ssm_parameter" "checkout" {
-  name  = "/shop/new-checkout"
+  name  = "/NAME/new-checkout"
   type  = "String"
   value = "off"
 
