@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use rollback_release::Store;
 use serde::Serialize;
 
-use crate::context::Context;
 use crate::error::Result;
 use crate::journal::{Entry, Event, Journal};
 use crate::run::Runs;
+use crate::side_by_side::side_by_side;
 
 /// So many runs are looked at, the newest ones: what took long a year ago says little of today.
 const MOST_RUNS: usize = 20;
@@ -33,15 +34,17 @@ pub struct Estimates {
 }
 
 impl Estimates {
-    /// By the newest runs of a project.
+    /// By the newest runs of a project. Their journals are read side by side: in a shared store each is a request, and a
+    /// person waits for the plan.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn of(context: &Context) -> Result<Estimates> {
+    pub fn of(store: &dyn Store, project: &str) -> Result<Estimates> {
+        let runs = Runs::new(store, project).newest_ids(MOST_RUNS)?;
+        let journals = side_by_side(&runs, |run| Journal::open(store, project, run));
         let mut estimates = Estimates::default();
-        let (store, project) = (context.store.as_ref(), &context.project);
-        for run in Runs::new(store, project).newest(MOST_RUNS)? {
-            estimates.learn(&Journal::open(store, project, &run.id)?);
+        for journal in journals {
+            estimates.learn(&journal?);
         }
         Ok(estimates)
     }
@@ -116,7 +119,105 @@ fn median(times: &[u64], of_its_kind: bool) -> Option<Estimate> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use rollback_release::{
+        BlobId, Created, Entry as Row, MemoryStore, Operation, Replaced, StoreError, StoredBlob, Transacted, Version,
+        keys,
+    };
+
     use super::*;
+
+    /// A store that is far away, and counts what is asked of it at the same time.
+    #[derive(Default)]
+    struct Far {
+        inner: MemoryStore,
+        asked: AtomicUsize,
+        under_way: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Far {
+        fn asks<T>(&self, ask: impl FnOnce(&MemoryStore) -> T) -> T {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(100));
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            ask(&self.inner)
+        }
+    }
+
+    impl Store for Far {
+        fn put_blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
+            self.asks(|store| store.put_blob(bytes))
+        }
+        fn get_blob(&self, id: &BlobId) -> Result<Vec<u8>, StoreError> {
+            self.asks(|store| store.get_blob(id))
+        }
+        fn has_blob(&self, id: &BlobId) -> Result<bool, StoreError> {
+            self.asks(|store| store.has_blob(id))
+        }
+        fn remove_blob(&self, id: &BlobId) -> Result<bool, StoreError> {
+            self.asks(|store| store.remove_blob(id))
+        }
+        fn list_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<BlobId>, StoreError> {
+            self.asks(|store| store.list_blobs(after, limit))
+        }
+        fn stored_blobs(&self, after: Option<&BlobId>, limit: usize) -> Result<Vec<StoredBlob>, StoreError> {
+            self.asks(|store| store.stored_blobs(after, limit))
+        }
+        fn create(&self, key: &str, value: &[u8]) -> Result<Created, StoreError> {
+            self.inner.create(key, value)
+        }
+        fn replace(&self, key: &str, expected: &Version, value: &[u8]) -> Result<Replaced, StoreError> {
+            self.asks(|store| store.replace(key, expected, value))
+        }
+        fn remove(&self, key: &str, expected: &Version) -> Result<Replaced, StoreError> {
+            self.asks(|store| store.remove(key, expected))
+        }
+        fn transact(&self, operations: &[Operation<'_>]) -> Result<Transacted, StoreError> {
+            self.asks(|store| store.transact(operations))
+        }
+        fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+            self.asks(|store| store.get(key))
+        }
+        fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
+            self.asks(|store| store.list(prefix, after, limit))
+        }
+        fn list_newest(&self, prefix: &str, before: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
+            self.asks(|store| store.list_newest(prefix, before, limit))
+        }
+        fn entries(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Row>, StoreError> {
+            self.asks(|store| store.entries(prefix, after, limit))
+        }
+    }
+
+    #[test]
+    fn the_journals_of_a_store_that_is_far_away_are_read_side_by_side() {
+        let store = Far::default();
+        let put = |key: String, value: &str| {
+            let made = store.create(&key, value.as_bytes()).unwrap();
+            assert!(matches!(made, Created::Yes(_)), "{key}");
+        };
+        for number in 0..30 {
+            let run = format!("run-{number:02}");
+            put(keys::run_record("p", &run), "{}");
+            let milliseconds = if number < 10 { 90_000 } else { 1000 };
+            put(
+                keys::journal_step("p", &run, 1),
+                &format!(
+                    r#"{{"sequence":1,"at":"2026-01-01T00:00:00Z","event":"step-done","step":"s","now":"1","milliseconds":{milliseconds}}}"#
+                ),
+            );
+        }
+        let found = Estimates::of(&store, "p").unwrap().step("s", "command").unwrap();
+        assert_eq!((found.seconds, found.times), (1.0, MOST_RUNS), "the newest ones");
+        // One list of runs, and of each journal two pages, of which the second is empty.
+        assert_eq!(store.asked.load(Ordering::SeqCst), 1 + 2 * MOST_RUNS);
+        assert!(store.most.load(Ordering::SeqCst) > MOST_RUNS / 2, "side by side");
+    }
 
     #[test]
     fn one_long_run_among_short_ones_says_little() {

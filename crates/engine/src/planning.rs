@@ -219,9 +219,14 @@ pub(crate) fn beside_steps(
         runtime,
         ends: None,
         evaluation: None,
-        estimates: Estimates::of(context)?,
+        estimates: Estimates::default(),
     };
-    if planned.going().next().is_some() {
+    let steps_go = planned.going().next().is_some();
+    // What is not done takes no time, and former runs have not to be read for it.
+    if steps_go || planned.stacks.iter().any(|stack| !stack.reconciled.is_empty()) {
+        planned.estimates = Estimates::of(context.store.as_ref(), &context.project)?;
+    }
+    if steps_go {
         let deployed = match planned.stacks.first() {
             Some(stack) => stack.deployed.clone(),
             None => deployed::last(context)?,

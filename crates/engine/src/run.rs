@@ -9,6 +9,7 @@ use crate::error::{EngineError, Result};
 use crate::fence::{Fence, Fenced, persistently};
 use crate::lock::to_bytes;
 use crate::policy::PolicyOverride;
+use crate::side_by_side::side_by_side;
 
 /// What a run is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -313,32 +314,46 @@ impl<'s> Runs<'s> {
 
     /// Those that began before `before`, newest first, at most `limit`, and whether there are more: the rest is not read.
     pub fn page(&self, before: Option<&str>, limit: usize) -> Result<(Vec<Run>, bool)> {
-        let prefix = keys::runs(self.project);
-        let mut before = before.map(|id| self.key(id));
+        let (ids, more) = self.ids(before, limit)?;
         let mut runs = Vec::new();
-        loop {
-            // Approvals lie among the records; there are few of them.
-            let wanted = (limit + 1 - runs.len()) * 2;
-            let found = self.store.list_newest(&prefix, before.as_deref(), wanted)?;
-            for key in &found {
-                let Some(id) = key.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix("/record")) else {
-                    continue;
-                };
-                if runs.len() == limit {
-                    return Ok((runs, true));
-                }
-                runs.extend(self.get(id)?.map(|(run, _)| run));
-            }
-            if found.len() < wanted {
-                return Ok((runs, false));
-            }
-            before = found.last().cloned();
+        for found in side_by_side(&ids, |id| self.get(id)) {
+            runs.extend(found?.map(|(run, _)| run));
         }
+        Ok((runs, more))
     }
 
     /// The newest ones, newest first.
     pub fn newest(&self, most: usize) -> Result<Vec<Run>> {
         Ok(self.page(None, most)?.0)
+    }
+
+    /// The ids of the newest ones, newest first. No record is read.
+    pub fn newest_ids(&self, most: usize) -> Result<Vec<String>> {
+        Ok(self.ids(None, most)?.0)
+    }
+
+    fn ids(&self, before: Option<&str>, limit: usize) -> Result<(Vec<String>, bool)> {
+        let prefix = keys::runs(self.project);
+        let mut before = before.map(|id| self.key(id));
+        let mut ids = Vec::new();
+        loop {
+            // Approvals lie among the records; there are few of them.
+            let wanted = (limit + 1 - ids.len()) * 2;
+            let found = self.store.list_newest(&prefix, before.as_deref(), wanted)?;
+            for key in &found {
+                let Some(id) = key.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix("/record")) else {
+                    continue;
+                };
+                if ids.len() == limit {
+                    return Ok((ids, true));
+                }
+                ids.push(id.to_owned());
+            }
+            if found.len() < wanted {
+                return Ok((ids, false));
+            }
+            before = found.last().cloned();
+        }
     }
 
     /// The newest run that stopped with effects done.
