@@ -291,3 +291,77 @@ pub fn open_refusals(steps: &[PreparedStep], consent: &Consent) -> Vec<Refusal> 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rollback_runbook::Common;
+    use rollback_runbook::step::{Progress, Step, StepPlan};
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::Kind;
+
+    /// A database that a step finds and restores; what it does with AWS is tried in `runtime-aws`.
+    struct Database(&'static str);
+
+    impl Step for Database {
+        fn look(&self) -> std::result::Result<Binding, StepError> {
+            Ok(json!({"instance": self.0}))
+        }
+
+        fn plan(&self, now: &Binding, target: &Binding) -> std::result::Result<Option<StepPlan>, StepError> {
+            Ok((target["snapshot"] != now["snapshot"]).then(StepPlan::default))
+        }
+
+        fn go(&self, _: &Binding, _: &Binding, _: &dyn Progress) -> std::result::Result<Binding, StepError> {
+            Err(StepError::untouched("nobody goes here"))
+        }
+    }
+
+    fn wanted(name: &str, kind: &str, instance: &'static str, asked: bool) -> Wanted {
+        let common = Common {
+            name: name.to_owned(),
+            ..Common::default()
+        };
+        let target = match asked {
+            true => json!({"snapshot": "s1"}),
+            false => json!({"instance": instance}),
+        };
+        Wanted {
+            part: Part::new(kind, common, Box::new(Database(instance))),
+            target: Ok(target),
+            begun: None,
+            only_by_release: !asked,
+        }
+    }
+
+    #[test]
+    fn two_steps_that_restore_one_database_are_no_run() {
+        let snapshot = || wanted("snapshot", "rds-restore", "prod", true);
+        let moment = || wanted("moment", "rds-pitr", "prod", true);
+        let error = prepare(&[snapshot(), moment()]).err().unwrap();
+        let told = format!("{error} {:?}", error.hints);
+        for words in [
+            "snapshot",
+            "moment",
+            "database prod",
+            "--skip-step moment",
+            "--step snapshot",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert_eq!(error.kind, Kind::Refused);
+
+        // One that only a release speaks of stays as it is; another database is another one; and what is no database may
+        // have an instance of the same name.
+        let left = wanted("moment", "rds-pitr", "prod", false);
+        let other = wanted("moment", "rds-pitr", "other", true);
+        let machine = wanted("machine", "command", "prod", true);
+        for beside in [left, other, machine] {
+            let name = beside.part.name.clone();
+            let prepared = prepare(&[snapshot(), beside]);
+            let (steps, _) = prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(steps[0].envelope().is_some());
+        }
+    }
+}
