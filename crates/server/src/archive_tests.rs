@@ -44,11 +44,29 @@ fn manifest(more: &str) -> Vec<u8> {
 
 fn try_it(bytes: &[u8]) -> std::result::Result<Brought, String> {
     let folder = tempfile::tempdir().unwrap();
-    let mirror = Mirror::open(folder.path()).unwrap();
-    read(bytes, &mirror).map_err(|problem| {
+    let mirror = Mirror::open(&folder.path().join("deep/mirror")).unwrap();
+    let read = read(bytes, &mirror).map_err(|problem| {
         assert_eq!(problem.code.status, 422, "{}", problem.detail);
         problem.detail
-    })
+    });
+    // Nothing is written beside the mirror.
+    for (inside, only) in [("", "deep"), ("deep", "mirror")] {
+        let entries = std::fs::read_dir(folder.path().join(inside)).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [only], "below {inside:?}");
+    }
+    read
+}
+
+/// An entry whose name, too long or too odd for the header, stands in an entry before it.
+fn with_pax(path: &str, before: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    for (path, content) in before {
+        entry(&mut builder, EntryType::Regular, path.as_bytes(), None, content);
+    }
+    builder.append_pax_extensions([("path", path.as_bytes())]).unwrap();
+    entry(&mut builder, EntryType::Regular, b"files/harmless", None, b"");
+    zstd::encode_all(builder.into_inner().unwrap().as_slice(), 1).unwrap()
 }
 
 #[test]
@@ -83,22 +101,66 @@ fn hostile_archives_are_refused() {
             (kind, path, link, b""),
         ])
     };
-    for path in [
+    let mut tried = 0;
+    let mut refused = |what: &str, bytes: &[u8], because: &str| {
+        tried += 1;
+        let why = try_it(bytes).expect_err(what);
+        assert!(why.contains(because), "{what}: {why}");
+    };
+    let paths = [
         "files/../evil",
         "files//etc/passwd",
         "files/a/../../evil",
+        "files/./a",
+        "files/a/./b",
+        "files/a//b",
+        "files/a/..",
+        "files/..",
+        "files/.",
         "files/.git/config",
+        "files/.git",
+        "files/.Git/config",
         "files/a/.GIT/hooks/pre-commit",
+        "files/a/.git/hooks/post-checkout",
         "files/.terraform/providers/evil",
+        "files/a/.terraform/providers/registry.terraform.io/evil",
+        "files/.terraform/plugins/evil",
         "files/.terraform/modules/../providers/evil",
         "files/.terraform/modules/m/.git/config",
+        "files/.terraform/modules/",
+        "files/.terraform/",
+        "files/../.terraform/environment",
         "files/a\\b",
+        "files/..\\evil",
         "files/",
+        "files",
         "/etc/passwd",
+        "/files/a",
+        "../files/a",
         "evil",
+        "object/a",
+        "objects/",
         "objects/../../evil",
+        "objects/4b825dc642cb6eb9a060e54bf8d69288fbee490",
+        "objects/4B825DC642CB6EB9A060E54BF8D69288FBEE4904",
+        "objects/4b/825dc642cb6eb9a060e54bf8d69288fbee4904",
+        "checkout.json/../evil",
+    ];
+    for path in paths {
+        refused(path, &with(path, file, None), "");
+    }
+    let before: &[(&str, &[u8])] = &[("checkout.json", &good), (&commit, COMMIT), (&tree, b"tree 0\0")];
+    assert!(
+        try_it(&with_pax("files/in-another-entry", before)).is_ok(),
+        "the control"
+    );
+    for path in [
+        "files/../evil",
+        "/etc/passwd",
+        "files/.git/config",
+        "files/a/../../../c",
     ] {
-        assert!(try_it(&with(path, file, None)).is_err(), "{path}");
+        refused(path, &with_pax(path, before), "");
     }
     for kind in [
         EntryType::Symlink,
@@ -107,20 +169,29 @@ fn hostile_archives_are_refused() {
         EntryType::Fifo,
         EntryType::Char,
         EntryType::Block,
+        EntryType::Continuous,
+        EntryType::GNUSparse,
     ] {
-        let why = try_it(&with("files/link", kind, Some("/etc"))).unwrap_err();
-        assert!(why.contains("regular"), "{kind:?}: {why}");
+        for target in ["/etc", "../../../etc"] {
+            let because = if kind == EntryType::GNUSparse { "" } else { "regular" };
+            refused(&format!("{kind:?}"), &with("files/link", kind, Some(target)), because);
+        }
     }
     // Objects that do not come, others under a name, manifests that are none.
     let lacking = packed(&[(file, "checkout.json", None, &good), (file, &tree, None, b"tree 0\0")]);
-    assert!(try_it(&lacking).unwrap_err().contains("missing"));
+    refused("the commit does not come", &lacking, "missing");
     let wrong = packed(&[(file, "checkout.json", None, &good), (file, &tree, None, COMMIT)]);
-    assert!(try_it(&wrong).unwrap_err().contains("another id"));
+    refused("another object", &wrong, "another id");
     for more in [
         ",\"hooks\":1",
         ",\"folder\":\"../..\"",
+        ",\"folder\":\"/etc\"",
+        ",\"folder\":\".git\"",
         ",\"deleted\":[\"../x\"]",
+        ",\"deleted\":[\".git/config\"]",
+        ",\"commits\":[\"HEAD\"]",
         ",\"references\":[{\"name\":\"refs/heads/x\",\"commit\":\"--upload-pack=touch pwned\"}]",
+        ",\"references\":[{\"name\":\"--output=x\",\"commit\":\"HEAD\"}]",
     ] {
         let manifest = manifest(more);
         let bytes = packed(&[
@@ -128,23 +199,24 @@ fn hostile_archives_are_refused() {
             (file, &commit, None, COMMIT),
             (file, &tree, None, b"tree 0\0"),
         ]);
-        assert!(try_it(&bytes).is_err(), "{more}");
+        refused(more, &bytes, "");
     }
     for name in ["../x", "a/b", ".git", "..", ""] {
         let manifest = String::from_utf8(good.clone())
             .unwrap()
             .replace("\"repo\"", &format!("{name:?}"));
         let bytes = packed(&[(file, "checkout.json", None, manifest.as_bytes())]);
-        assert!(try_it(&bytes).is_err(), "{name}");
+        refused(name, &bytes, "");
     }
-    assert!(try_it(b"no zstd").is_err());
-    assert!(try_it(&zstd::encode_all(&b"no tar"[..], 1).unwrap()).is_err());
-    assert!(try_it(&packed(&[])).is_err());
-    assert!(
-        try_it(&packed(&[(file, "files/a", None, b"")]))
-            .unwrap_err()
-            .contains("first entry")
-    );
+    refused("no zstd", b"no zstd", "");
+    refused("no tar", &zstd::encode_all(&b"no tar"[..], 1).unwrap(), "");
+    refused("nothing", &packed(&[]), "");
+    refused("no manifest", &packed(&[(file, "files/a", None, b"")]), "first entry");
+    assert!(tried >= 60, "{tried} archives");
+    #[allow(clippy::print_stdout)] // A figure that is asked for with --no-capture.
+    {
+        println!("W3: {tried} hostile archives, all refused, nothing written outside");
+    }
 }
 
 #[test]
