@@ -14,6 +14,7 @@ use rollback_repository::{CommitId, Mirror, Reference};
 use serde::Deserialize;
 use tar::EntryType;
 
+use crate::call::without_values;
 use crate::problem::{self, Problem, Result};
 
 /// All entries together, unpacked: 1 GiB.
@@ -130,8 +131,8 @@ pub fn read(bytes: &[u8], mirror: &Mirror) -> Result<Brought> {
             if path != "checkout.json" {
                 return Err(refused("its first entry is not checkout.json"));
             }
-            manifest =
-                Some(serde_json::from_slice(&content).map_err(|error| refused(format!("checkout.json: {error}")))?);
+            let odd = |error| refused(format!("checkout.json: {}", without_values(&error)));
+            manifest = Some(serde_json::from_slice(&content).map_err(odd)?);
         } else if let Some(id) = path.strip_prefix("objects/") {
             mirror.put(id, &content).map_err(refused)?;
         } else if let Some(path) = path.strip_prefix("files/") {

@@ -91,7 +91,22 @@ impl Call {
                 "the body must be application/json",
             ));
         }
-        serde_json::from_slice(&self.body).map_err(|error| Problem::bad_request(format!("the body: {error}")))
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Problem::bad_request(format!("the body: {}", without_values(&error))))
+    }
+}
+
+/// What is wrong with a document, without the values in it: serde quotes what it did not expect, and that may be a secret.
+pub fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let quotes = ["invalid type: ", "invalid value: ", "unknown variant "];
+    let Some(quote) = quotes.iter().find(|quote| text.starts_with(**quote)) else {
+        return text;
+    };
+    // What was expected stands last, and is not of the document.
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("{}, expected {expected}", quote.trim_end_matches([':', ' '])),
+        None => format!("{} at line {}", quote.trim_end_matches([':', ' ']), error.line()),
     }
 }
 

@@ -78,3 +78,31 @@ async fn no_answer_but_the_raw_one_has_a_secret() {
         .await
         .is(404);
 }
+
+#[tokio::test]
+async fn a_body_that_is_refused_is_not_quoted() {
+    let world = World::new();
+    let token = world.token(Admin, &[]);
+    for (body, says) in [
+        (r#""hunter2""#, "invalid type, expected struct NewRollback at line 1"),
+        (
+            r#"{"revision":["hunter2"]}"#,
+            "invalid type, expected a string at line 1",
+        ),
+        (
+            r#"{"revision":"x","variables":"hunter2, expected hunter2"}"#,
+            "invalid type, expected a map at line 1",
+        ),
+        (
+            r#"{"revision":"x","dry_run":"hunter2"}"#,
+            "expected a boolean at line 1",
+        ),
+        (r#"{"revison":"hunter2"}"#, "unknown field `revison`, expected one of"),
+        (r#"{"reason":"hunter2"}"#, "missing field `revision`"),
+        (r#"{"revision":"hunter2" x"#, "expected `,` or `}` at line 1"),
+    ] {
+        let answer = world.call("POST", "/v1/rollbacks", Some(&token), body).await.is(400);
+        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+        assert!(text.contains(says) && !text.contains("hunter2"), "{body}: {text}");
+    }
+}
