@@ -13,7 +13,8 @@ S3's clock is nobody's to set.
 moto takes no notice of a customer's key (SSE-C): here an object that was put with one is given to nobody without it.
 
 Every instance of RDS has the same resource id in moto, by which Terraform tells one from another; here each has its own.
-One that was restored to a moment counts as a replica of its source in moto; here it does not.
+One that was restored to a moment counts as a replica of its source in moto; here it does not. A list is one page: moto finds
+the next one by the name of an instance, and refuses where a test has renamed that one meanwhile.
 
 For each transaction moto copies the whole table, item by item; the containers suffice where transactions put and delete.
 
@@ -37,9 +38,11 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
 os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1 << 20))
 
 from moto import server
+from moto.core.responses import ActionResult
 from moto.dynamodb import models
 from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.rds import responses as rds_responses
 from moto.rds.models import DBInstance
 from moto.s3.models import FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
@@ -123,6 +126,7 @@ def make_instance_of_its_own(self, *arguments, **settings):
 
 
 DBInstance.__init__ = make_instance_of_its_own
+rds_responses.PaginatedResult = ActionResult
 
 turn = threading.RLock()
 answer = DomainDispatcherApplication.__call__

@@ -153,6 +153,12 @@ impl Shop {
     /// It has the name, the application runs, and Terraform knows it: the next plan is empty.
     #[track_caller]
     pub fn is_used(&self, resource: &str) {
+        self.is_used_at(&self.release, resource);
+    }
+
+    /// The same on the configuration of another release.
+    #[track_caller]
+    fn is_used_at(&self, release: &Release, resource: &str) {
         assert_eq!(self.resource(), resource);
         assert_eq!(self.tasks(), 2);
         let known = self.world.state().attributes("aws_db_instance.main").clone();
@@ -160,8 +166,13 @@ impl Shop {
             (known["id"].as_str(), known["resource_id"].as_str()),
             (Some(resource), Some(resource))
         );
-        self.world.is_clean_at(&self.release.commit, &[]);
+        self.world.is_clean_at(&release.commit, &[]);
     }
+}
+
+/// One step for one instance: a run takes all of them with it.
+fn one_step() -> &'static str {
+    SETTINGS.split_once("[[step]]\nname = \"moment\"").unwrap().0
 }
 
 fn restore<'a>(shop: &'a Shop, asked: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -179,9 +190,7 @@ fn restore<'a>(shop: &'a Shop, asked: &'a str, more: &[&'a str]) -> Vec<&'a str>
 #[test]
 fn a_snapshot_comes_back_and_the_next_plan_is_empty() {
     scenario(|world| {
-        // One step for one instance: an undo takes all steps of a run back.
-        let (settings, _) = SETTINGS.split_once("[[step]]\nname = \"moment\"").unwrap();
-        let Some(shop) = shop(world, settings) else { return };
+        let Some(shop) = shop(world, one_step()) else { return };
         let (world, old) = (&shop.world, shop.resource());
         let snapshot = format!("{}-good", shop.name);
         world.tool(&["steps", "database"]).exits(0).says(&snapshot);
@@ -244,6 +253,45 @@ fn a_moment_comes_back_by_the_step_alone() {
             .tool(&["undo", "--auto-approve", "--accept-data-loss", "moment"])
             .exits(0);
         shop.is_used(&old);
+        world.is_tidy();
+    });
+}
+
+/// Terraform goes first, both ways: its plan is of the instance that has the name when it is made, and what it changes of
+/// that one is true of the one that takes the name.
+#[test]
+fn terraform_and_a_snapshot_come_back_in_one_run() {
+    scenario(|world| {
+        let Some(shop) = shop(world, one_step()) else { return };
+        let (world, old) = (&shop.world, shop.resource());
+        let changed = INFRASTRUCTURE
+            .replace("team = \"web\"", "team = \"store\"")
+            .replace("database/host", "database/address")
+            + "resource \"aws_ssm_parameter\" \"port\" {\n  name = \"/NAME/database/port\"\n  type = \"String\"\n  \
+               value = aws_db_instance.main.port\n}\n";
+        let files = [
+            ("infra-rollback.toml", one_step().replace("NAME", &shop.name)),
+            ("main.tf", changed.replace("NAME", &shop.name)),
+        ];
+        let second = world.release(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+        let asked = format!("database={}-good", shop.name);
+        world
+            .tool(&restore(&shop, &asked, &["--accept-data-loss", "database"]))
+            .exits(0)
+            .says("Terraform knows database instance");
+        let new = shop.resource();
+        assert_ne!(new, old);
+        shop.is_used(&new);
+        let events = world.events(&world.last_run());
+        let place = |event: &str| events.iter().position(|found| found == event).unwrap();
+        assert!(
+            place("stack-done") < place("step-intended") && place("step-done") < place("terraform-told"),
+            "{events:?}"
+        );
+        world
+            .tool(&["undo", "--auto-approve", "--accept-data-loss", "database"])
+            .exits(0);
+        shop.is_used_at(&second, &old);
         world.is_tidy();
     });
 }

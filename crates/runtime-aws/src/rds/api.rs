@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_rds::Client;
 use aws_sdk_rds::operation::describe_db_instances::DescribeDbInstancesOutput;
-use aws_sdk_rds::types::{DbSnapshot, Filter, Tag};
+use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, DbSnapshot, Filter, Tag};
 use jiff::Timestamp;
 use rollback_runbook::step::StepError;
 
@@ -153,6 +153,12 @@ pub(super) fn window(account: &Account, instance: &Instance) -> Result<Option<(T
     Ok(said.or_else(kept))
 }
 
+fn as_tags(tags: &BTreeMap<String, String>) -> Vec<Tag> {
+    tags.iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect()
+}
+
 /// Begins to make an instance. One that is there already is left to whoever looks.
 pub(super) fn restore(
     account: &Account,
@@ -161,10 +167,7 @@ pub(super) fn restore(
     settings: &Settings,
     tags: &BTreeMap<String, String>,
 ) -> Result<(), StepError> {
-    let tags: Vec<Tag> = tags
-        .iter()
-        .map(|(key, value)| Tag::builder().key(key).value(value).build())
-        .collect();
+    let tags = as_tags(tags);
     let groups = (!settings.security_groups.is_empty()).then(|| settings.security_groups.clone());
     let exports = (!settings.log_exports.is_empty()).then(|| settings.log_exports.clone());
     // Both calls take the same settings, and the SDK has no name for what they share.
@@ -225,7 +228,8 @@ pub(super) fn restore(
     }
 }
 
-/// What no restore takes: backups and their window, maintenance, monitoring, and how far the storage may grow.
+/// Sets an instance as another one is: what no restore takes (backups and their window, maintenance, monitoring, how far the
+/// storage may grow), and what the other one has become since.
 pub(super) fn settle(account: &Account, new: &Instance, settings: &Settings) -> Result<(), StepError> {
     let (id, is) = (&new.id, &new.settings);
     let what = format!("modify database instance {id}");
@@ -233,12 +237,41 @@ pub(super) fn settle(account: &Account, new: &Instance, settings: &Settings) -> 
     fn other<T: PartialEq + Clone>(is: &Option<T>, wanted: &Option<T>) -> Option<T> {
         wanted.clone().filter(|_| is != wanted)
     }
+    let groups = (is.security_groups != settings.security_groups && !settings.security_groups.is_empty())
+        .then(|| settings.security_groups.clone());
+    let without = |all: &[String], those: &[String]| -> Vec<String> {
+        all.iter().filter(|one| !those.contains(one)).cloned().collect()
+    };
+    let more = without(&settings.log_exports, &is.log_exports);
+    let fewer = without(&is.log_exports, &settings.log_exports);
+    let exports = (!more.is_empty() || !fewer.is_empty()).then(|| {
+        let change = CloudwatchLogsExportConfiguration::builder();
+        change
+            .set_enable_log_types(Some(more))
+            .set_disable_log_types(Some(fewer))
+            .build()
+    });
     let insights = other(&is.performance_insights, &settings.performance_insights);
     let with_insights = |text: &Option<String>| text.clone().filter(|_| insights == Some(true));
     account.call(&Call::changes(&what, "rds:ModifyDBInstance"), |config| {
         Client::new(config)
             .modify_db_instance()
             .db_instance_identifier(id)
+            .set_db_instance_class(other(&is.class, &settings.class))
+            .set_multi_az(other(&is.multi_az, &settings.multi_az))
+            .set_publicly_accessible(other(&is.publicly_accessible, &settings.publicly_accessible))
+            .set_vpc_security_group_ids(groups)
+            .set_db_parameter_group_name(other(&is.parameter_group, &settings.parameter_group))
+            .set_storage_type(other(&is.storage_type, &settings.storage_type))
+            .set_iops(other(&is.iops, &settings.iops))
+            .set_storage_throughput(other(&is.storage_throughput, &settings.storage_throughput))
+            .set_max_allocated_storage(other(&is.max_allocated_storage, &settings.max_allocated_storage))
+            .set_ca_certificate_identifier(other(&is.certificate_authority, &settings.certificate_authority))
+            .set_auto_minor_version_upgrade(other(&is.minor_upgrades, &settings.minor_upgrades))
+            .set_copy_tags_to_snapshot(other(&is.copy_tags, &settings.copy_tags))
+            .set_enable_iam_database_authentication(other(&is.iam_authentication, &settings.iam_authentication))
+            .set_deletion_protection(other(&is.deletion_protection, &settings.deletion_protection))
+            .set_cloudwatch_logs_export_configuration(exports)
             .set_backup_retention_period(other(&is.backup_retention, &settings.backup_retention))
             .set_preferred_backup_window(other(&is.backup_window, &settings.backup_window))
             .set_preferred_maintenance_window(other(&is.maintenance_window, &settings.maintenance_window))
@@ -251,7 +284,6 @@ pub(super) fn settle(account: &Account, new: &Instance, settings: &Settings) -> 
                     .performance_insights_retention
                     .filter(|_| insights == Some(true)),
             )
-            .set_max_allocated_storage(settings.max_allocated_storage)
             .apply_immediately(true)
             .send()
     })?;
@@ -272,13 +304,13 @@ pub(super) fn rename(account: &Account, id: &str, name: &str) -> Result<(), Step
     Ok(())
 }
 
-pub(super) fn tag(account: &Account, instance: &Instance, key: &str, value: &str) -> Result<(), StepError> {
+pub(super) fn tag(account: &Account, instance: &Instance, tags: &BTreeMap<String, String>) -> Result<(), StepError> {
     let what = format!("tag database instance {}", instance.id);
     account.call(&Call::changes(&what, "rds:AddTagsToResource"), |config| {
         Client::new(config)
             .add_tags_to_resource()
             .resource_name(&instance.arn)
-            .tags(Tag::builder().key(key).value(value).build())
+            .set_tags(Some(as_tags(tags)))
             .send()
     })?;
     Ok(())

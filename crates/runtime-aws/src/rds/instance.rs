@@ -1,6 +1,6 @@
 //! An instance, and what of it a restored one takes over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_rds::types::DbInstance;
 use jiff::Timestamp;
@@ -72,9 +72,24 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// What of it no restore takes, and is set afterwards.
-    fn settled(&self) -> impl PartialEq + '_ {
+    /// What of it can be changed of an instance that is there. Lists are in no order.
+    fn changeable(&self) -> impl PartialEq + '_ {
+        let sorted = |list: &[String]| list.iter().cloned().collect::<BTreeSet<String>>();
         (
+            (&self.class, self.multi_az, self.publicly_accessible),
+            (sorted(&self.security_groups), &self.parameter_group),
+            (
+                &self.storage_type,
+                self.iops,
+                self.storage_throughput,
+                self.max_allocated_storage,
+            ),
+            (&self.certificate_authority, self.minor_upgrades, self.copy_tags),
+            (
+                self.iam_authentication,
+                self.deletion_protection,
+                sorted(&self.log_exports),
+            ),
             (self.backup_retention, &self.backup_window, &self.maintenance_window),
             (self.monitoring_interval, &self.monitoring_role),
             (
@@ -85,9 +100,9 @@ impl Settings {
         )
     }
 
-    /// Whether a restored instance has all of it.
+    /// Whether nothing has to be changed to make an instance with the one an instance with the other.
     pub(super) fn is_settled_as(&self, other: &Settings) -> bool {
-        self.settled() == other.settled()
+        self.changeable() == other.changeable()
     }
 }
 

@@ -15,7 +15,7 @@ use super::application::{counts, scale};
 use super::database::{Database, State};
 use super::instance::Instance;
 use super::target::Target;
-use super::way::{OURS, TAG};
+use super::way::{OURS, TAG, is_theirs};
 use crate::waiting::Wait;
 
 /// On an old instance: which restore has put another one in its place.
@@ -79,6 +79,11 @@ impl Database {
         progress: &dyn Progress,
     ) -> Result<(), StepError> {
         let own = api::instance(&self.account, &self.instance)?;
+        // In the same run Terraform came first: what it has made of the instance is what the next one has to be.
+        let mut from = from.clone();
+        if let Some(own) = &own {
+            from.settings.clone_from(&own.settings);
+        }
         let (wanted, key) = match target {
             Target::Instance { id, resource, .. } => (Some(self.former(id, resource.as_deref())?), None),
             Target::New { source, run } => {
@@ -93,7 +98,7 @@ impl Database {
                 (Some(wanted), _) => wanted.id,
                 (None, Target::New { source, run }) => {
                     let (name, key) = self.name(source, run);
-                    self.restore(from, &name, source, &key)?;
+                    self.restore(&from, &name, source, &key)?;
                     *changed = true;
                     progress.line(&format!("database instance {name} is being restored"));
                     name
@@ -103,13 +108,13 @@ impl Database {
             let new = self.wait_for(&new, changed, progress)?;
             // Once nobody has the name, everything before that is done.
             if let Some(own) = own {
-                if key.is_some() {
-                    self.settle(&new, from, changed, progress)?;
-                }
+                self.settle(&new, &from, changed, progress)?;
+                self.tag_as(&new, &own, changed)?;
                 if let Some(key) = &key
                     && own.tags.get(KEPT) != Some(key)
                 {
-                    api::tag(&self.account, &own, KEPT, key)?;
+                    let tag = BTreeMap::from([(KEPT.to_owned(), key.clone())]);
+                    api::tag(&self.account, &own, &tag)?;
                     *changed = true;
                 }
                 self.rename(&own, &self.aside(&own.resource), changed, progress)?;
@@ -179,6 +184,23 @@ impl Database {
             }
             wait.pause(&format!("database instance {name}"))?;
         }
+    }
+
+    /// Gives an instance the tags of the one whose name it takes.
+    fn tag_as(&self, new: &Instance, own: &Instance, changed: &mut bool) -> Result<(), StepError> {
+        let mut missing = own.tags.clone();
+        missing.retain(|key, value| is_theirs(key) && new.tags.get(key) != Some(value));
+        if !missing.is_empty() {
+            api::tag(&self.account, new, &missing)?;
+            *changed = true;
+        }
+        let theirs = new.tags.keys().map(String::as_str).filter(|key| is_theirs(key));
+        let extra: Vec<&str> = theirs.filter(|key| !own.tags.contains_key(*key)).collect();
+        if !extra.is_empty() {
+            api::untag(&self.account, new, &extra)?;
+            *changed = true;
+        }
+        Ok(())
     }
 
     /// Terraform would take a tag of ours for one that somebody added.

@@ -16,6 +16,11 @@ pub(super) const TAG: &str = "infra-rollback:restore";
 /// What our own tags begin with.
 pub(super) const OURS: &str = "infra-rollback:";
 
+/// Whether a tag is neither ours nor AWS's own.
+pub(super) fn is_theirs(tag: &str) -> bool {
+    !tag.starts_with("aws:") && !tag.starts_with(OURS)
+}
+
 impl Database {
     /// Everything that is not done yet, in its order. `changed` is set as soon as something is.
     pub(super) fn bring(
@@ -82,7 +87,7 @@ impl Database {
         Ok(true)
     }
 
-    /// Gives a restored instance what no restore takes.
+    /// Makes an instance what the old one is, in what can be changed of it.
     pub(super) fn settle(
         &self,
         new: &Instance,
@@ -96,7 +101,7 @@ impl Database {
         api::settle(&self.account, new, &from.settings)?;
         *changed = true;
         progress.line(&format!(
-            "database instance {} gets the old one's backups, windows and monitoring",
+            "database instance {} is set as the one in whose place it comes",
             new.id
         ));
         Ok(())
@@ -106,7 +111,7 @@ impl Database {
         let mut tags = api::instance(&self.account, &from.instance)?
             .map(|old| old.tags)
             .unwrap_or_default();
-        tags.retain(|name, _| !name.starts_with("aws:") && !name.starts_with(OURS));
+        tags.retain(|name, _| is_theirs(name));
         tags.insert(TAG.to_owned(), key.to_owned());
         api::restore(&self.account, id, source, &from.settings, &tags)
     }

@@ -83,6 +83,54 @@ fn the_restored_instance_has_the_name_and_the_old_one_is_kept() {
     assert_eq!(named(&world, &world.name).0, new);
 }
 
+/// Terraform goes first in a run: what it makes of the instance that has the name has to be true of the one that takes it.
+#[test]
+fn what_terraform_has_changed_in_the_same_run_goes_with_the_name() {
+    let Some(bench) = Bench::new() else { return };
+    let world = World::new(&bench);
+    let step = bench.step(&table(&world));
+    let made = |class: &str, days: i32, team: &str| {
+        let modify = world.rds.modify_db_instance().db_instance_identifier(&world.name);
+        let modify = modify.db_instance_class(class).backup_retention_period(days);
+        let made = bench
+            .wait(modify.apply_immediately(true).send())
+            .unwrap()
+            .db_instance
+            .unwrap();
+        let tag = aws_sdk_rds::types::Tag::builder().key("team").value(team).build();
+        let tagged = world
+            .rds
+            .add_tags_to_resource()
+            .resource_name(made.db_instance_arn().unwrap());
+        bench.wait(tagged.tags(tag).send()).unwrap();
+    };
+    let is = |class: &str, days: i32, team: &str| {
+        let all = world.instances();
+        let named = all
+            .iter()
+            .find(|one| one.db_instance_identifier() == Some(&world.name))
+            .unwrap();
+        assert_eq!(
+            (named.db_instance_class(), named.backup_retention_period()),
+            (Some(class), Some(days))
+        );
+        let tags: Vec<(&str, &str)> = named
+            .tag_list()
+            .iter()
+            .filter_map(|tag| Some((tag.key()?, tag.value()?)))
+            .collect();
+        assert_eq!(tags, [("team", team)]);
+    };
+    let now = step.look().unwrap();
+    made("db.t3.large", 3, "ops");
+    let there = step.go(&now, &world.snapshot("run"), &Silent).unwrap();
+    is("db.t3.large", 3, "ops");
+    // An undo brings the kept one back, and Terraform has changed the restored one before.
+    made("db.t3.small", 14, "web");
+    step.go(&there, &now, &Silent).unwrap();
+    is("db.t3.small", 14, "web");
+}
+
 #[test]
 fn ended_anywhere_it_is_taken_up_and_no_third_instance_is_made() {
     let Some(bench) = Bench::new() else { return };
