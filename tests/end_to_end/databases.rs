@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use rollback_tests::{Emulator, Release, World, kill, scale, scenario, wait_until};
+use rollback_tests::{Emulator, Release, Service, World, kill, scale, scenario, wait_until};
 use serde_json::{Value, json};
 
+use crate::client::through;
 use crate::crash::crash;
 use crate::holding::Holding;
 
@@ -293,6 +294,54 @@ fn terraform_and_a_snapshot_come_back_in_one_run() {
             .exits(0);
         shop.is_used_at(&second, &old);
         world.is_tidy();
+    });
+}
+
+#[test]
+fn a_snapshot_comes_back_through_a_service() {
+    scenario(|world| {
+        let Some(mut shop) = shop(world, one_step()) else {
+            return;
+        };
+        let old = shop.resource();
+        let (operator, approver) = (
+            shop.world.token("ci", "operator", &[]),
+            shop.world.token("ann", "approver", &[]),
+        );
+        let admin = shop.world.token("root", "admin", &[]);
+        let service = Service::start(&shop.world, &[]);
+        let snapshot = format!("{}-good", shop.name);
+        through(&mut shop.world, &service, &operator, &["steps", "database"])
+            .exits(0)
+            .says(&snapshot);
+        let asked = format!("database={snapshot}");
+        let plan = ["plan", "before", "--restore-database", &asked];
+        let (here, there) = (
+            shop.world.tool(&plan),
+            through(&mut shop.world, &service, &operator, &plan),
+        );
+        assert_eq!(here.exits(0).stdout, there.exits(0).stdout);
+        // Whoever may not approve has it planned; what is lost has to be accepted by whoever says yes.
+        let to = ["to", "before", "--restore-database", &asked];
+        through(&mut shop.world, &service, &operator, &to)
+            .exits(6)
+            .says("database");
+        through(&mut shop.world, &service, &approver, &["approve", "--auto-approve"]).fails();
+        assert_eq!(shop.resource(), old, "nothing was begun");
+        let run = shop.world.last_run();
+        let yes = ["approve", &run, "--auto-approve", "--accept-data-loss", "database"];
+        through(&mut shop.world, &service, &approver, &yes)
+            .exits(0)
+            .says("1 of 1");
+        // The service does it; whoever wants to see it to its end follows.
+        through(&mut shop.world, &service, &operator, &["resume", &run]).exits(0);
+        let new = shop.resource();
+        assert_ne!(new, old);
+        shop.is_used(&new);
+        let undo = ["undo", "--auto-approve", "--accept-data-loss", "database"];
+        through(&mut shop.world, &service, &admin, &undo).exits(0);
+        shop.is_used(&old);
+        shop.world.is_tidy();
     });
 }
 
