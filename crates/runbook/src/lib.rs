@@ -10,6 +10,7 @@ mod order;
 pub mod outbound;
 mod part;
 pub mod process;
+pub mod runner;
 mod settings;
 pub mod step;
 pub mod steps;

@@ -63,8 +63,7 @@ impl Ended {
         } else {
             &self.stderr
         };
-        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines[lines.len().saturating_sub(5)..].join("\n")
+        last_words(said)
     }
 
     /// `exit status 3`, `signal 9`
@@ -75,6 +74,12 @@ impl Ended {
             (None, None) => "an unknown status".to_owned(),
         }
     }
+}
+
+/// The last lines of a text: what a person needs to see of a failure.
+pub fn last_words(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(5)..].join("\n")
 }
 
 impl Shell {

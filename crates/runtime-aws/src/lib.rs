@@ -5,6 +5,7 @@
 //! | `ecs-service` | a service's task definition, registered again where it is gone |
 //! | `ecs-image` | one container's image, by its digest |
 //! | `ecs-environment` | the variables and references to secrets of a service's containers |
+//! | `migration` with `task` | a database's migrations, by commands that run as one-off tasks |
 //! | `alb-listener` | the actions of a listener and its rules: target groups and weights, in stages |
 //! | `ssm-parameter` | a parameter's value; of a SecureString the version, whose value is kept nowhere else |
 //! | `appconfig` | the deployed version of a configuration profile |
@@ -52,6 +53,8 @@ pub fn step(table: &StepTable, account: &Account) -> Option<Made<dyn Step>> {
         "ecs-environment" => ecs::environment(table, account),
         "ecs-image" => ecs::image(table, account),
         "ecs-service" => ecs::service(table, account),
+        // Without `task` its commands run here, and AWS has no part in it.
+        "migration" if table.table.contains_key("task") => ecs::migration(table, account),
         "rds-pitr" | "rds-restore" => rds::database(table, account),
         "ssm-parameter" => parameter::parameter(table, account),
         _ => return None,

@@ -1,56 +1,39 @@
 //! `migration`: the migrations of a database, by whatever tool, through its own commands.
 //!
-//! The commands run in the user's working folder: the code that can revert a migration is that of the release which
-//! brought it, and that is what is checked out and installed where people roll back.
+//! The code that can revert a migration is that of the release which brought it. Commands that run in the user's working
+//! folder have it there: that is what is checked out and installed where people roll back. Commands that run elsewhere
+//! ([`CommandRunner`]) are asked which code they have, and that is kept with the list of migrations: those that came since
+//! are reverted with the code of where the way begins, and applied again with the code of where it leads.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod names;
+mod settings;
+
+use std::path::Path;
 
 use regex::Regex;
 use rollback_config::project::StepTable;
 use serde::{Deserialize, Serialize};
 
-use crate::process::Shell;
+use self::names::names;
+pub use self::settings::{MigrationSettings, TaskSettings};
+use crate::runner::{CommandRunner, Here, Order};
 use crate::settings::{Common, Made, SettingsError, read};
 use crate::step::{Binding, Progress, Reversibility, Silent, Step, StepChange, StepError, StepPlan, USUAL_PATIENCE};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    /// Lists the migrations.
-    show: String,
-    /// Reverts the last one; with `at_once` as many as `$ROLLBACK_COUNT` says.
-    revert: String,
-    /// Applies what is not applied yet: the way forward, for `undo`.
-    apply: Option<String>,
-    /// A regular expression for a line of an applied migration; its group `name`, or else its first group, is the name.
-    applied: Option<String>,
-    #[serde(default)]
-    at_once: bool,
-    dir: Option<PathBuf>,
-    #[serde(default)]
-    environment: Vec<String>,
-    #[serde(default = "data_loss")]
-    reversibility: Reversibility,
-}
-
-/// A reverted migration drops columns and tables with what was written into them.
-fn data_loss() -> Reversibility {
-    Reversibility::DataLoss
-}
-
 /// The migrations of one database.
 pub struct MigrationStep {
-    settings: Settings,
+    settings: MigrationSettings,
     applied: Option<Regex>,
-    folder: PathBuf,
-    timeout: Duration,
+    runner: Box<dyn CommandRunner>,
 }
 
 /// What a release has of it: the applied migrations, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Applied {
     applied: Vec<String>,
+    /// What had the code that told them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<String>,
 }
 
 /// The way from one list to another: back first, then forward.
@@ -60,81 +43,148 @@ struct Way<'a> {
     apply: Vec<&'a str>,
 }
 
+/// The step whose commands run here.
 pub(super) fn of_table(table: &StepTable, root: &Path) -> Made<dyn Step> {
-    let (common, settings): (Common, Settings) = read("step", table)?;
-    let pattern = |text: &String| {
-        Regex::new(text).map_err(|error| {
-            SettingsError::of("step", table, format!("`applied` is no regular expression: {error}"))
-                .hint(r"for example applied = '^\[X\] (?P<name>\S+)'")
-        })
-    };
-    let step = MigrationStep {
-        applied: settings.applied.as_ref().map(pattern).transpose()?,
+    let (common, settings): (Common, MigrationSettings) = read("step", table)?;
+    let runner = Here {
         folder: root.join(settings.dir.clone().unwrap_or_default()),
+        environment: settings.environment.clone(),
         timeout: common.timeout.unwrap_or(USUAL_PATIENCE),
-        settings,
     };
+    let step = MigrationStep::new(table, settings, Box::new(runner))?;
     Ok((common, Box::new(step)))
 }
 
 impl MigrationStep {
-    fn shell(&self, line: &str, count: usize) -> Shell {
-        Shell {
-            line: line.to_owned(),
-            folder: self.folder.clone(),
-            environment: self.settings.environment.clone(),
-            variables: vec![("ROLLBACK_COUNT".to_owned(), count.to_string())],
-            timeout: self.timeout,
+    /// With commands that run where `runner` runs them.
+    ///
+    /// # Errors
+    /// The settings say what has no meaning.
+    pub fn new(
+        table: &StepTable,
+        settings: MigrationSettings,
+        runner: Box<dyn CommandRunner>,
+    ) -> Result<MigrationStep, SettingsError> {
+        if settings.task.is_some() && (settings.dir.is_some() || !settings.environment.is_empty()) {
+            return Err(SettingsError::of(
+                "step",
+                table,
+                "a task has no `dir` and no `environment` of this machine",
+            )
+            .hint("the folder and the variables are those of the container: its task definition says them"));
         }
-    }
-
-    fn applied(&self) -> Result<Applied, StepError> {
-        let ended = self
-            .shell(&self.settings.show, 0)
-            .succeed(&Silent)
-            .map_err(|error| StepError {
-                untouched: true,
-                ..error
-            })?;
-        Ok(Applied {
-            applied: names(&ended.stdout, self.applied.as_ref()),
+        Ok(MigrationStep {
+            applied: settings.pattern(table)?,
+            settings,
+            runner,
         })
     }
 
-    fn is_at(&self, goal: &Applied) -> Result<(bool, Applied), StepError> {
-        let now = self.applied()?;
-        Ok((now == *goal, now))
+    fn order<'o>(line: &'o str, count: usize, revision: Option<&'o str>) -> Order<'o> {
+        Order {
+            line,
+            variables: vec![("ROLLBACK_COUNT".to_owned(), count.to_string())],
+            revision,
+        }
     }
 
-    /// Reverts until what is left is in the goal, looking after each.
-    fn back(&self, goal: &Applied, progress: &dyn Progress) -> Result<(), StepError> {
+    /// What this code knows to be applied.
+    fn applied(&self, revision: Option<&str>, progress: &dyn Progress) -> Result<Applied, StepError> {
+        let order = Self::order(&self.settings.show, 0, revision);
+        let text = self.runner.look(&order, progress)?;
+        Ok(Applied {
+            applied: names(&text, self.applied.as_ref()),
+            revision: revision.map(str::to_owned),
+        })
+    }
+
+    /// The same after something was changed.
+    fn applied_since(&self, revision: Option<&str>, progress: &dyn Progress) -> Result<Applied, StepError> {
+        self.applied(revision, progress).map_err(touched)
+    }
+
+    /// Reverts until what is left is in the goal, looking after each. Tells what is left.
+    fn back(
+        &self,
+        mut now: Applied,
+        goal: &Applied,
+        changed: &mut bool,
+        progress: &dyn Progress,
+    ) -> Result<Applied, StepError> {
         loop {
-            let now = self.applied()?;
             let way = way(&now, goal)?;
-            let Some(next) = way.revert.first() else { return Ok(()) };
+            let Some(next) = way.revert.first() else { return Ok(now) };
             if progress.is_cancelled() {
-                return Err(StepError::touched("cancelled"));
+                return Err(StepError {
+                    untouched: !*changed,
+                    ..StepError::touched("cancelled")
+                });
             }
             let count = if self.settings.at_once { way.revert.len() } else { 1 };
             progress.line(&format!("reverting {next}{}", more(count - 1)));
-            self.shell(&self.settings.revert, count)
-                .succeed(progress)
-                .map_err(|error| {
-                    error.hint(format!(
+            let order = Self::order(&self.settings.revert, count, now.revision.as_deref());
+            self.runner.act(&order, progress).map_err(|error| {
+                let error = StepError {
+                    untouched: error.untouched && !*changed,
+                    ..error
+                };
+                match error.hint {
+                    // Whatever stopped it before it began says more than that.
+                    Some(_) => error,
+                    None => error.hint(format!(
                         "migration {next} may be irreversible: see what `{}` says of it",
                         self.settings.revert
-                    ))
-                })?;
-            let after = self.applied()?.applied.len();
-            if after + count != now.applied.len() {
+                    )),
+                }
+            })?;
+            *changed = true;
+            let after = self.applied_since(now.revision.as_deref(), progress)?;
+            if after.applied.len() + count != now.applied.len() {
                 return Err(StepError::touched(format!(
-                    "`{}` ended well, and {after} migrations are applied where {} were expected",
+                    "`{}` ended well, and {} migrations are applied where {} were expected",
                     self.settings.revert,
+                    after.applied.len(),
                     now.applied.len() - count
                 ))
                 .hint(format!("look with `{}`", self.settings.show)));
             }
+            now = after;
         }
+    }
+
+    /// Applies what is missing.
+    fn forth(&self, now: &Applied, goal: &Applied, changed: bool, progress: &dyn Progress) -> Result<(), StepError> {
+        let apply = self.settings.apply.as_ref().ok_or_else(|| StepError {
+            untouched: !changed,
+            ..StepError::touched("migrations have to be applied, and `apply` names no command that does it")
+        })?;
+        let revision = self.runner.ready(goal.revision.as_deref(), progress)?;
+        progress.line(&format!(
+            "applying {} migration(s)",
+            goal.applied.len().saturating_sub(now.applied.len())
+        ));
+        let order = Self::order(apply, 0, revision.as_deref());
+        self.runner.act(&order, progress).map_err(|error| StepError {
+            untouched: error.untouched && !changed,
+            ..error
+        })?;
+        let now = self.applied_since(revision.as_deref(), progress)?;
+        if now.applied == goal.applied {
+            return Ok(());
+        }
+        Err(StepError::touched(format!(
+            "`{apply}` ended well, and {} migrations are applied where the release had {}",
+            now.applied.len(),
+            goal.applied.len()
+        ))
+        .hint("the code that it ran with may not be that of the release"))
+    }
+}
+
+fn touched(error: StepError) -> StepError {
+    StepError {
+        untouched: false,
+        ..error
     }
 }
 
@@ -143,43 +193,6 @@ fn more(count: usize) -> String {
         0 => String::new(),
         count => format!(" and {count} before it"),
     }
-}
-
-/// The names of applied migrations in what a tool prints, in its order.
-///
-/// Without a pattern: lines marked `[X]` (TypeORM, Prisma, Sequelize and others mark so, with or without a number before
-/// the name); where nothing is marked `[X]` or `[ ]`, every line is a name, as in `SELECT version FROM …`. Lines that
-/// begin with `>` are npm's own.
-fn names(text: &str, pattern: Option<&Regex>) -> Vec<String> {
-    let lines = || {
-        text.lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('>'))
-    };
-    if let Some(pattern) = pattern {
-        let name = |line: &str| {
-            let found = pattern.captures(line)?;
-            let name = found.name("name").or_else(|| found.get(1)).or_else(|| found.get(0))?;
-            Some(name.as_str().to_owned())
-        };
-        return lines().filter_map(name).collect();
-    }
-    let marked = |line: &str, marks: &[&str]| marks.iter().find_map(|mark| line.strip_prefix(mark).map(str::to_owned));
-    if lines().any(|line| marked(line, &["[X]", "[x]", "[ ]"]).is_some()) {
-        let name = |rest: String| {
-            let words: Vec<&str> = rest.split_whitespace().collect();
-            match words.as_slice() {
-                [number, name, ..] if number.bytes().all(|byte| byte.is_ascii_digit()) => Some((*name).to_owned()),
-                [name, ..] => Some((*name).to_owned()),
-                [] => None,
-            }
-        };
-        return lines()
-            .filter_map(|line| marked(line, &["[X]", "[x]"]))
-            .filter_map(name)
-            .collect();
-    }
-    lines().map(str::to_owned).collect()
 }
 
 fn way<'a>(now: &'a Applied, goal: &'a Applied) -> Result<Way<'a>, StepError> {
@@ -208,12 +221,13 @@ fn read_binding(binding: &Binding) -> Result<Applied, StepError> {
 
 impl Step for MigrationStep {
     fn look(&self) -> Result<Binding, StepError> {
-        Ok(serde_json::to_value(self.applied()?).unwrap_or_default())
+        let revision = self.runner.revision()?;
+        Ok(serde_json::to_value(self.applied(revision.as_deref(), &Silent)?).unwrap_or_default())
     }
 
     fn plan(&self, now: &Binding, target: &Binding) -> Result<Option<StepPlan>, StepError> {
         let (now, goal) = (read_binding(now)?, read_binding(target)?);
-        if now == goal {
+        if now.applied == goal.applied {
             return Ok(None);
         }
         let way = match way(&now, &goal) {
@@ -247,34 +261,26 @@ impl Step for MigrationStep {
                     .push("migrations have to be applied, and `apply` names no command that does it".to_owned());
             }
         }
+        for (names, revision) in [(&way.revert, &now.revision), (&way.apply, &goal.revision)] {
+            if !names.is_empty() {
+                self.runner.foresee(revision.as_deref(), &mut plan)?;
+            }
+        }
         Ok(Some(plan))
     }
 
-    fn go(&self, _: &Binding, target: &Binding, progress: &dyn Progress) -> Result<Binding, StepError> {
-        let goal = read_binding(target)?;
-        if self.is_at(&goal)?.0 {
-            return Ok(target.clone());
-        }
-        self.back(&goal, progress)?;
-        let (arrived, now) = self.is_at(&goal)?;
-        if !arrived {
-            let apply = self.settings.apply.as_ref().ok_or_else(|| {
-                StepError::touched("migrations have to be applied, and `apply` names no command that does it")
-            })?;
-            progress.line(&format!(
-                "applying {} migration(s)",
-                goal.applied.len().saturating_sub(now.applied.len())
-            ));
-            self.shell(apply, 0).succeed(progress)?;
-            let (arrived, now) = self.is_at(&goal)?;
-            if !arrived {
-                return Err(StepError::touched(format!(
-                    "`{apply}` ended well, and {} migrations are applied where the release had {}",
-                    now.applied.len(),
-                    goal.applied.len()
-                ))
-                .hint("the code that is checked out here may not be that of the release"));
-            }
+    fn go(&self, from: &Binding, target: &Binding, progress: &dyn Progress) -> Result<Binding, StepError> {
+        let (from, goal) = (read_binding(from)?, read_binding(target)?);
+        let first = match way(&from, &goal)?.revert.is_empty() {
+            true => &goal,
+            false => &from,
+        };
+        let revision = self.runner.ready(first.revision.as_deref(), progress)?;
+        let mut changed = false;
+        let now = self.applied(revision.as_deref(), progress)?;
+        let left = self.back(now, &goal, &mut changed, progress)?;
+        if left.applied != goal.applied {
+            self.forth(&left, &goal, changed, progress)?;
         }
         Ok(target.clone())
     }
@@ -285,25 +291,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn what_tools_print() {
-        let typeorm = "\n> app@1.0.0 migration:show\n> typeorm migration:show\n\n [X] 1 CreateUsers1700000000000\n [X] 2 AddEmail1700000000001\n [ ] 3 DropName1700000000002\n";
-        assert_eq!(
-            names(typeorm, None),
-            ["CreateUsers1700000000000", "AddEmail1700000000001"]
-        );
-        assert_eq!(names("20250101\n20250102\n", None), ["20250101", "20250102"]);
-        assert_eq!(names("[ ] One\n", None), Vec::<String>::new());
-        let flyway = Regex::new(r"^\| Versioned \| (?P<name>\S+) .*Success").unwrap();
-        assert_eq!(
-            names(
-                "| Versioned | 1.1 | a | SQL | Success |\n| Versioned | 1.2 | b | SQL | Pending |",
-                Some(&flyway)
-            ),
-            ["1.1"]
-        );
-    }
 
     /// A tool that keeps its list in a file.
     fn step(folder: &Path, more: &str) -> Box<dyn Step> {
@@ -402,5 +389,24 @@ mod tests {
             .plan(&json!({"applied": ["b", "a"]}), &json!({"applied": ["a"]}))
             .unwrap();
         assert_eq!(crossed.unwrap().obstacles.len(), 1);
+    }
+
+    /// What fails after a revert leaves a change behind, whatever it is that fails.
+    #[test]
+    fn a_list_that_cannot_be_read_any_more_is_no_untouched_database() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("list"), "a\nb\n").unwrap();
+        let text = "[[step]]\nkind='migration'\nshow='cat list'\nrevert='rm list'";
+        let table = rollback_config::project::parse(text, "infra-rollback.toml")
+            .unwrap()
+            .steps
+            .remove(0);
+        let step = super::super::step(&table, folder.path()).unwrap().unwrap().1;
+        let error = step
+            .go(&json!({"applied": ["a", "b"]}), &json!({"applied": ["a"]}), &Silent)
+            .unwrap_err();
+        assert!(!error.untouched, "{error}");
+        let error = step.look().unwrap_err();
+        assert!(error.untouched, "{error}");
     }
 }

@@ -184,15 +184,18 @@ impl Place {
                     .set_force_new_deployment(fresh.then_some(true))
                     .send()
             })
-            .map_err(|refusal| {
-                let roles = refusal.is_denied() && refusal.error.message.contains("iam:PassRole");
-                match roles {
-                    true => refusal
-                        .error
-                        .hint("this needs iam:PassRole for the task's role and its execution role"),
-                    false => refusal.error,
-                }
-            })?;
+            .map_err(about_roles)?;
         Ok(())
+    }
+}
+
+/// What starts tasks hands them their roles, and needs a permission for that.
+pub(super) fn about_roles(refusal: Refusal) -> StepError {
+    let roles = refusal.is_denied() && refusal.error.message.contains("iam:PassRole");
+    match roles {
+        true => refusal
+            .error
+            .hint("this needs iam:PassRole for the task's role and its execution role"),
+        false => refusal.error,
     }
 }

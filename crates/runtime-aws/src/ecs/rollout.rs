@@ -9,6 +9,7 @@ use super::api::{self, Revision};
 use super::definition::{self, short};
 use super::place::Place;
 use super::stable::Watch;
+use crate::account::Account;
 use crate::failure::AfterChange;
 
 /// How many revisions of a family are looked through for one that says what is wanted. After a crash between registering
@@ -44,7 +45,7 @@ pub(super) fn roll_out(
     let (revision, registered) = match definition::is_same(&current.definition, definition) {
         // What a service runs may be a revision that was deregistered since; it can go on running it.
         true => (current.arn.clone(), false),
-        false => find_or_register(place, definition, way.known, progress)?,
+        false => find_or_register(&place.account, definition, way.known, progress)?,
     };
     if revision != current.arn || desired.is_some() || way.fresh {
         progress.line(&match desired {
@@ -72,27 +73,39 @@ pub(super) fn roll_out(
 }
 
 /// An active revision that says this, and whether it had to be registered.
-fn find_or_register(
-    place: &Place,
+pub(super) fn find_or_register(
+    account: &Account,
     definition: &Value,
     known: Option<&str>,
     progress: &dyn Progress,
 ) -> Result<(String, bool), StepError> {
-    let fits = |revision: &Revision| revision.active && definition::is_same(&revision.definition, definition);
     if let Some(known) = known
-        && let Some(revision) = api::revision(&place.account, known)?
-        && fits(&revision)
+        && let Some(revision) = api::revision(account, known)?
+        && fits(&revision, definition)
     {
         return Ok((revision.arn, false));
     }
-    for arn in api::newest(&place.account, definition::family(definition)?, NEWEST)? {
-        if let Some(revision) = api::revision(&place.account, &arn)?
-            && fits(&revision)
-        {
-            return Ok((revision.arn, false));
-        }
+    let newest = || newest_like(account, definition);
+    if let Some(arn) = newest()? {
+        return Ok((arn, false));
     }
-    let made = api::register(&place.account, definition)?;
+    let made = api::register(account, definition)?;
     progress.line(&format!("registered {}", short(&made)));
     Ok((made, true))
+}
+
+/// The newest active revision that says this.
+fn newest_like(account: &Account, definition: &Value) -> Result<Option<String>, StepError> {
+    for arn in api::newest(account, definition::family(definition)?, NEWEST)? {
+        if let Some(revision) = api::revision(account, &arn)?
+            && fits(&revision, definition)
+        {
+            return Ok(Some(revision.arn));
+        }
+    }
+    Ok(None)
+}
+
+fn fits(revision: &Revision, definition: &Value) -> bool {
+    revision.active && definition::is_same(&revision.definition, definition)
 }

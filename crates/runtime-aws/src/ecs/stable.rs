@@ -168,7 +168,8 @@ fn stopped(place: &Place) -> Vec<Task> {
     place.tasks(DesiredStatus::Stopped).unwrap_or_default()
 }
 
-fn why(task: &Task) -> String {
+/// Why a task stopped, for a person.
+pub(super) fn why(task: &Task) -> String {
     let id = short(task.task_arn.as_deref().unwrap_or_default());
     let reason = task.stopped_reason.as_deref().unwrap_or("it gives no reason");
     let mut text = format!("task {id} stopped: {}", cut(reason));

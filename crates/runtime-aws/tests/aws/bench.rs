@@ -26,13 +26,18 @@ pub struct Bench {
 impl Bench {
     /// `None`, said on stderr, where the tests run offline.
     pub fn new() -> Option<Bench> {
-        let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL") else {
+        Some(Bench::over(http_client(), &Bench::endpoint()?))
+    }
+
+    /// Where the emulator is; as [`Bench::new`].
+    pub fn endpoint() -> Option<String> {
+        let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
+        if endpoint.is_none() {
             let offline = std::env::var("INFRA_ROLLBACK_TESTS").is_ok_and(|value| value == "offline");
             assert!(offline, "AWS_ENDPOINT_URL is not set: run the tests by tests/run");
             eprintln!("skipped: the tests run offline");
-            return None;
-        };
-        Some(Bench::over(http_client(), &endpoint))
+        }
+        endpoint
     }
 
     /// With somebody else in the emulator's place.

@@ -139,7 +139,7 @@ impl HttpConnector for Faulty {
     }
 }
 
-async fn read(mut body: SdkBody) -> Vec<u8> {
+pub async fn read(mut body: SdkBody) -> Vec<u8> {
     use http_body_util::BodyExt;
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -149,7 +149,7 @@ async fn read(mut body: SdkBody) -> Vec<u8> {
 }
 
 /// `UpdateService`, whichever way the protocol says it; for REST the method and the path.
-fn operation(request: &HttpRequest) -> String {
+pub fn operation(request: &HttpRequest) -> String {
     if let Some(target) = request.headers().get("x-amz-target") {
         return target.rsplit('.').next().unwrap().to_owned();
     }

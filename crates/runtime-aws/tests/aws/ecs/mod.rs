@@ -1,6 +1,8 @@
 //! Services of ECS: task definitions, images, variables.
 
+pub mod agent;
 mod interrupted;
+pub mod migration;
 mod parts;
 mod service;
 mod waiting;
@@ -14,7 +16,7 @@ use crate::bench::{Bench, unique};
 const REGISTRY: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
 /// A service with a repository of its own.
-struct World<'a> {
+pub struct World<'a> {
     bench: &'a Bench,
     name: String,
     ecs: aws_sdk_ecs::Client,
@@ -23,7 +25,7 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     /// It runs revision 1, image `one`, LOG_LEVEL=hunter2-one.
-    fn new(bench: &'a Bench) -> World<'a> {
+    pub fn new(bench: &'a Bench) -> World<'a> {
         let world = World {
             bench,
             name: unique("backend"),
@@ -46,7 +48,7 @@ impl<'a> World<'a> {
         world
     }
 
-    fn table(&self, kind: &str, more: &str) -> String {
+    pub fn table(&self, kind: &str, more: &str) -> String {
         format!(
             "kind = \"{kind}\"\ncluster = \"{}\"\nservice = \"web\"\n{more}",
             self.name
@@ -87,7 +89,7 @@ impl<'a> World<'a> {
         self.bench.wait(delete.send()).unwrap();
     }
 
-    fn register(&self, tag: &str, level: &str) -> String {
+    pub fn register(&self, tag: &str, level: &str) -> String {
         let container = ContainerDefinition::builder()
             .name("app")
             .image(self.image(tag))
@@ -111,17 +113,17 @@ impl<'a> World<'a> {
     }
 
     /// A deploy by somebody else.
-    fn deploy(&self, revision: &str) {
+    pub fn deploy(&self, revision: &str) {
         let update = self.ecs.update_service().cluster(&self.name).service("web");
         self.bench.wait(update.task_definition(revision).send()).unwrap();
     }
 
-    fn revisions(&self) -> Vec<String> {
+    pub fn revisions(&self) -> Vec<String> {
         let list = self.ecs.list_task_definitions().family_prefix(&self.name);
         self.bench.wait(list.send()).unwrap().task_definition_arns.unwrap()
     }
 
-    fn deregister(&self, revision: &str) {
+    pub fn deregister(&self, revision: &str) {
         self.bench
             .wait(self.ecs.deregister_task_definition().task_definition(revision).send())
             .unwrap();
