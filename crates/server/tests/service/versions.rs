@@ -15,7 +15,7 @@ async fn pages_are_the_whole_list_and_each_reads_only_what_it_shows() {
     let mut kept: Vec<String> = Vec::new();
     for number in 0..120 {
         // Every third release is of another stack alone.
-        let stacks: &[&str] = if number % 3 == 0 { &["b"] } else { &["a", "b"] };
+        let stacks: &[&str] = if number.is_multiple_of(3) { &["b"] } else { &["a", "b"] };
         let release = world.release(stacks);
         if stacks.contains(&"a") {
             kept.push(release.id.to_string());
@@ -86,7 +86,7 @@ async fn one_version_is_read_without_the_others() {
 async fn a_page_of_releases_reads_none_of_them_singly() {
     let world = World::new();
     let (token, of_one) = (world.token(Viewer, &[]), world.token(Viewer, &["a"]));
-    let stacks = |number: usize| -> &[&str] { if number % 3 == 0 { &["b"] } else { &["a", "b"] } };
+    let stacks = |number: usize| -> &[&str] { if number.is_multiple_of(3) { &["b"] } else { &["a", "b"] } };
     let releases: Vec<_> = (0..120).map(|number| world.release(stacks(number))).collect();
     for number in [0, 60, 61, 119] {
         let drill = json!({ "revision": "x", "commit": "x", "releases": [], "reach": "reachable", "findings": [],
