@@ -219,6 +219,15 @@ fn show(plan: &Plan, output: &Output) {
         output.line(&format!("  - {}  {size:>12}  put {:.0}", blob.id, blob.written_at));
     }
     more(plan.blobs.len(), output);
+    if plan.young_blobs > 0 {
+        output.toned(
+            Tone::Faint,
+            &format!(
+                "    {} blobs that nothing names then stay for now: they are younger than --grace.",
+                plan.young_blobs
+            ),
+        );
+    }
 }
 
 fn more(count: usize, output: &Output) {
@@ -241,7 +250,7 @@ fn describe(plan: &Plan) -> Value {
         })).collect::<Vec<_>>(),
         "abandoned_rows": plan.abandoned_rows.len(),
         "bytes": plan.bytes(),
-        "kept": { "blobs": plan.kept_blobs, "bytes": plan.kept_bytes },
+        "kept": { "blobs": plan.kept_blobs, "bytes": plan.kept_bytes, "young": plan.young_blobs },
     })
 }
 

@@ -46,6 +46,8 @@ pub struct Plan {
     /// How many blobs stay, and what they take where they lie, in bytes.
     pub kept_blobs: usize,
     pub kept_bytes: u64,
+    /// Those of them that nothing names and that are too young to go.
+    pub young_blobs: usize,
     put_before: Timestamp,
 }
 
@@ -114,6 +116,7 @@ pub fn plan(catalogue: &Catalogue<'_>, options: &Options, progress: Progress<'_>
     let stored = stored(store, progress)?;
     let (old, kept): (Vec<StoredBlob>, Vec<StoredBlob>) =
         (stored.into_iter()).partition(|blob| !named.contains(&blob.id) && blob.written_at < options.put_before);
+    let young_blobs = kept.iter().filter(|blob| !named.contains(&blob.id)).count();
     let mut plan = Plan {
         releases,
         needed,
@@ -121,6 +124,7 @@ pub fn plan(catalogue: &Catalogue<'_>, options: &Options, progress: Progress<'_>
         kept_bytes: kept.iter().map(|blob| blob.stored_bytes).sum(),
         leftovers: store.leftovers(options.put_before)?,
         abandoned_rows,
+        young_blobs,
         put_before: options.put_before,
         blobs: Vec::new(),
     };
