@@ -326,6 +326,9 @@ fn killed_at_any_moment_of_an_apply_and_of_its_resume() {
                 if resumed.code != 0 {
                     world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
                 }
+            } else {
+                // Killed once its end was on record, it left its lock to whoever comes next.
+                world.tool(&["resume", "--auto-approve"]).exits(1);
             }
             let now = world.objects();
             for address in ["terraform_data.a", "terraform_data.u"] {

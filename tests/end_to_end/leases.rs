@@ -5,6 +5,7 @@ use rollback_store_local::LocalStore;
 use rollback_tests::{Background, Release, World, data, go_on, kill, moved, scenario, wait_until, wait_until_stopped};
 use serde_json::{Value, json};
 
+use crate::crash::crash;
 use crate::locks::waiting_on_the_way_back;
 
 /// For who is stopped: beats are rare then, so that no process is stopped while it holds the embedded store's write lock.
@@ -126,6 +127,62 @@ fn who_died_in_its_sleep_is_resumed() {
             .says("resume");
         world.tool(&["resume", "--auto-approve"]).exits(0);
         world.is_at(&first);
+    });
+}
+
+/// Its locks and its folder are nobody's: there is nothing to resume, and nothing to wait for but the lease of who cannot be
+/// seen from here.
+#[test]
+fn who_died_once_its_end_was_on_record_is_in_nobodys_way() {
+    scenario(|mut world| {
+        let (first, second) = two_releases(&mut world);
+        crash(&world, &["to", &first.commit, "--auto-approve"], "over");
+        assert_eq!(world.runs()[0]["status"], "completed");
+        let locks = world.tool(&["locks", "--json"]).exits(0).json();
+        assert_eq!(locks["locks"][0]["applying"], true, "{locks}");
+
+        let resumed = world.copy();
+        resumed
+            .tool(&["resume", "--auto-approve"])
+            .exits(1)
+            .says("there is no run to resume");
+        resumed.is_at(&first);
+
+        let elsewhere = world.copy();
+        change(&elsewhere, &key_of(&elsewhere, "/locks/"), |lock| {
+            lock["host"] = json!("elsewhere")
+        });
+        let again = ["to", &second.commit, "--auto-approve"];
+        elsewhere.tool(&again).exits(5).says("--lock-timeout");
+        elsewhere
+            .tool(&[&again[..], &["--lock-timeout", "30s"]].concat())
+            .exits(0);
+        elsewhere.is_clean_at(&second.commit, &[]);
+
+        world.undo_to(&second, &["terraform_data.d"]);
+    });
+}
+
+/// What was undone cannot be resumed, whenever the undo was killed.
+#[test]
+fn an_undo_that_died_once_its_end_was_on_record_has_closed_what_it_undid() {
+    scenario(|mut world| {
+        let (first, second) = two_releases(&mut world);
+        let applied = number_of(&world, &first, "applied");
+        crash(
+            &world,
+            &["to", &first.commit, "--auto-approve"],
+            &format!("after:{applied}"),
+        );
+        let undone = world.last_run();
+        crash(&world, &["undo", &undone, "--auto-approve"], "over");
+        let of_both: Vec<Value> = world.runs().iter().map(|run| run["status"].clone()).collect();
+        assert_eq!(of_both, ["completed", "aborted"]);
+        world
+            .tool(&["resume", "--auto-approve"])
+            .exits(1)
+            .says("there is no run to resume");
+        world.is_at_but(&second, &["terraform_data.d"]);
     });
 }
 

@@ -305,7 +305,7 @@ pub fn open_for_run(
     output: &Output,
 ) -> Result<Context> {
     let context = open(global, variables, output)?;
-    let run = rollback_engine::again::run_to_take_up(context.store.as_ref(), &context.project, run)?;
+    let run = rollback_engine::again::run_to_take_up(&context, run)?;
     let names = if global.stacks.is_empty() {
         run.selected.clone()
     } else {

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rollback_release::{ReleaseId, StateVersion, Store, Version};
+use rollback_release::{ReleaseId, StateVersion, Version};
 
 use crate::context::Context;
 use crate::drive::{Approver, Drive, Outcome, remove_run_folder};
 use crate::error::{EngineError, Result};
 use crate::guard::lock_for;
 use crate::journal::{Attempt, Event, Journal};
+use crate::left_behind;
 use crate::live::Live;
 use crate::restore;
 use crate::run::{Consent, Purpose, Run, Runs, Status};
@@ -169,12 +170,13 @@ fn check_selection(context: &Context, run: &Run) -> Result<()> {
     .hint(format!("its stacks are: {}", names.join(" "))))
 }
 
-/// The run that `resume` or `abort` would take up.
+/// The run that `resume` or `abort` would take up, once what runs left that are over is cleared away.
 ///
 /// # Errors
 /// There is no such run.
-pub fn run_to_take_up(store: &dyn Store, project: &str, run: Option<&str>) -> Result<Run> {
-    let runs = Runs::new(store, project);
+pub fn run_to_take_up(context: &Context, run: Option<&str>) -> Result<Run> {
+    left_behind::clear_away(context);
+    let runs = Runs::new(context.store.as_ref(), &context.project);
     let (run, _) = match run {
         Some(text) => runs.find(text)?,
         None => open_run(&runs)?,

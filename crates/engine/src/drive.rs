@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::error::{EngineError, Kind, Result};
 use crate::guard::{lock_for, nobody_applies, nobody_stopped_halfway, refused};
 use crate::journal::{Attempt, Event, Journal};
+use crate::left_behind;
 use crate::lock::Locks;
 use crate::notifying::Updates;
 use crate::planning::{Planned, beside_steps, plan_with, prepare_all};
@@ -133,6 +134,7 @@ pub(crate) fn begin<'c>(
         backup: None,
         result: None,
     };
+    left_behind::clear_away(context);
     let locks = lock_for(context, &id)?;
     let runs = Runs::new(context.store.as_ref(), &context.project);
     nobody_stopped_halfway(context, &runs, &run.purpose)?;

@@ -312,7 +312,7 @@ impl<'s> Journal<'s> {
             .ok_or_else(|| EngineError::failed(format!("the journal of run {} is open for reading", self.run)))?;
         let entry = self.next(event);
         let sequence = entry.sequence;
-        crash_point("before", sequence);
+        crash_point(&format!("before:{sequence}"));
         let key = keys::journal_step(self.project, &self.run, sequence);
         match fence.create(&key, &to_bytes(&entry)?)? {
             Fenced::Yes(_) => {}
@@ -323,7 +323,7 @@ impl<'s> Journal<'s> {
             }
         }
         self.entries.push(entry);
-        crash_point("after", sequence);
+        crash_point(&format!("after:{sequence}"));
         Ok(())
     }
 
@@ -537,13 +537,12 @@ impl<'s> Journal<'s> {
 }
 
 /// In debug builds `INFRA_ROLLBACK_CRASH=before:3` or `after:3` kills this process, as `kill -9` would, before or
-/// after the third journal entry is written: the tests walk through all of them. `INFRA_ROLLBACK_STOP` stops it there, as a
-/// machine does that is put to sleep.
-fn crash_point(when: &str, sequence: u64) {
+/// after the third journal entry is written: the tests walk through all of them. `over` is after the record of the run says
+/// that it is over. `INFRA_ROLLBACK_STOP` stops it there, as a machine does that is put to sleep.
+pub(crate) fn crash_point(here: &str) {
     if !cfg!(debug_assertions) {
         return;
     }
-    let here = format!("{when}:{sequence}");
     for (variable, signal) in [
         ("INFRA_ROLLBACK_CRASH", rustix::process::Signal::KILL),
         ("INFRA_ROLLBACK_STOP", rustix::process::Signal::STOP),

@@ -200,6 +200,14 @@ fn attempt(
         let lock = read(store, project, stack)?;
         let answered = began.elapsed();
         let fence = read_fence(store, project, stack)?;
+        let applying = match &lock {
+            // Killed after its end was on record: nothing of it is going on any more.
+            Some((holder, _)) if holder.applying && holder.run != wanted.run => {
+                !Runs::new(store, project).is_over(&holder.run)?
+            }
+            Some((holder, _)) => holder.applying,
+            None => false,
+        };
         let seen = Seen {
             lock: lock.as_ref().map(|(holder, version)| {
                 let lease = Duration::from_millis(holder.lease_milliseconds).max(Duration::from_millis(1));
@@ -209,7 +217,7 @@ fn attempt(
                     .look(version.clone(), asked, answered);
                 SeenLock {
                     version: version.clone(),
-                    applying: holder.applying,
+                    applying,
                     life: holder.life(),
                     // A record of before there were leases is never renewed: standing still says nothing about it.
                     expired: holder.lease_milliseconds > 0 && still >= lease,
@@ -384,6 +392,16 @@ fn refused(found: &InTheWay, wanted: &Wanted<'_>) -> EngineError {
             }
         }
     }
+}
+
+/// Removes a lock that is still as it was read, of a holder that is dead.
+pub(crate) fn release_of_dead(store: &dyn Store, project: &str, dead: &Holder) -> Result<()> {
+    if let Some((holder, version)) = read(store, project, &dead.stack)?
+        && holder.nonce == dead.nonce
+    {
+        let _ = persistently(|| store.remove(&keys::lock(project, &dead.stack), &version))?;
+    }
+    Ok(())
 }
 
 /// All locks of a project, in the order of stacks.

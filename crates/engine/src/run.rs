@@ -276,6 +276,11 @@ impl<'s> Runs<'s> {
         Ok(Some((parse(id, &bytes)?, version)))
     }
 
+    /// Whether a run has a record, and it says that the run is over: nothing of it is going on any more.
+    pub fn is_over(&self, id: &str) -> Result<bool> {
+        Ok(self.get(id)?.is_some_and(|(run, _)| run.status.is_over()))
+    }
+
     /// The run that a person named by its id or the beginning of it.
     pub fn find(&self, text: &str) -> Result<(Run, Version)> {
         let prefix = keys::runs(self.project);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Drive, Outcome};
 use crate::context::Context;
 use crate::error::{EngineError, Kind, Result};
-use crate::journal::Event;
+use crate::journal::{Event, crash_point};
 use crate::run::{Purpose, Status};
 use crate::undo::close_undone;
 
@@ -48,15 +48,19 @@ impl Drive<'_> {
         if status.is_over() {
             self.run.ended_at = Some(Timestamp::now());
         }
-        self.save()?;
-        if let Err(error) = self.announce_end() {
-            // The run is what it is: who could not be told does not change it.
-            self.context.observer.warning(&error.message);
-        }
+        // Before this run is over: killed in between, it is resumed, and what it undid cannot be.
         if status == Status::Completed
             && let Purpose::Undo { run } = &self.run.purpose
         {
             close_undone(self.context, &self.runs, run, &self.locks.fence())?;
+        }
+        self.save()?;
+        if status.is_over() {
+            crash_point("over");
+        }
+        if let Err(error) = self.announce_end() {
+            // The run is what it is: who could not be told does not change it.
+            self.context.observer.warning(&error.message);
         }
         if status.is_over() {
             remove_run_folder(self.context, &self.run.id);
