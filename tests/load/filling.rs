@@ -29,7 +29,7 @@ pub fn fill(world: &World, releases: usize) -> ReleaseId {
             .put_blob_like(&bytes, before.as_ref())
             .expect("a state can be kept");
         before = Some(blob);
-        let mut release = Release::new(&format!("{number:040x}"), format!("deployer {}", number % 7));
+        let mut release = Release::new(format!("{number:040x}"), format!("deployer {}", number % 7));
         release.name = Some(format!("v1.{number}.0"));
         let mut stack = first.stacks[0].clone();
         assert_eq!(stack.name, STACK);
