@@ -5,6 +5,7 @@
 pub mod check;
 pub mod checks;
 pub mod invitation;
+pub mod note;
 pub mod notify;
 mod order;
 pub mod outbound;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::note::Note;
 use crate::step::{Progress, StepError};
 
 /// What a command may see of our environment besides what its settings name: what finds programs and certificates, and
@@ -45,6 +46,8 @@ pub struct Shell {
     /// Set for it.
     pub variables: Vec<(String, String)>,
     pub timeout: Duration,
+    /// Left while it runs, where it changes something.
+    pub note: Option<Note>,
 }
 
 /// How it ended.
@@ -127,6 +130,9 @@ impl Shell {
             .map_err(|error| StepError::touched(format!("`{}`: {error}", self.line)))?;
         // What it left running in the background holds its pipes: that must not hold us.
         let _ = kill_process_group(group, Signal::KILL);
+        if let Some(note) = &self.note {
+            note.remove();
+        }
         let text = |reader: Option<JoinHandle<Vec<u8>>>| {
             let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
@@ -177,7 +183,10 @@ impl Shell {
         });
         Command::new("/bin/sh")
             .arg("-c")
-            .arg(&self.line)
+            .arg(match &self.note {
+                Some(note) => format!("{}{}", note.first(), self.line),
+                None => self.line.clone(),
+            })
             .current_dir(&self.folder)
             .env_clear()
             .envs(passed)
@@ -249,6 +258,7 @@ mod tests {
             environment: Vec::new(),
             variables: vec![("GIVEN".into(), "it".into())],
             timeout: Duration::from_secs(10),
+            note: None,
         }
     }
 

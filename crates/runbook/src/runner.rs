@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::note::Note;
 use crate::process::Shell;
 use crate::step::{Progress, Silent, StepError, StepPlan};
 
@@ -67,28 +68,34 @@ pub struct Here {
     /// Names of variables that they may see besides the usual ones.
     pub environment: Vec<String>,
     pub timeout: Duration,
+    /// Left by commands that change something.
+    pub note: Option<Note>,
 }
 
 impl Here {
-    fn shell(&self, order: &Order<'_>) -> Shell {
+    fn shell(&self, order: &Order<'_>, note: Option<&Note>) -> Shell {
         Shell {
             line: order.line.to_owned(),
             folder: self.folder.clone(),
             environment: self.environment.clone(),
             variables: order.variables.clone(),
             timeout: self.timeout,
+            note: note.cloned(),
         }
     }
 }
 
 impl CommandRunner for Here {
-    fn look(&self, order: &Order<'_>, _: &dyn Progress) -> Result<String, StepError> {
-        let ended = self.shell(order).succeed(&Silent).map_err(looked)?;
+    fn look(&self, order: &Order<'_>, progress: &dyn Progress) -> Result<String, StepError> {
+        if let Some(note) = &self.note {
+            note.wait(self.timeout, progress)?;
+        }
+        let ended = self.shell(order, None).succeed(&Silent).map_err(looked)?;
         Ok(ended.stdout)
     }
 
     fn act(&self, order: &Order<'_>, progress: &dyn Progress) -> Result<(), StepError> {
-        self.shell(order).succeed(progress).map(drop)
+        self.shell(order, self.note.as_ref()).succeed(progress).map(drop)
     }
 }
 

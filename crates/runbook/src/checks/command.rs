@@ -80,6 +80,7 @@ pub(super) fn of_table(table: &StepTable, root: &Path) -> Made<dyn Check> {
             environment: own.environment,
             variables: Vec::new(),
             timeout: common.timeout.unwrap_or(TIMEOUT),
+            note: None,
         },
         contains: own.contains,
     };

@@ -32,6 +32,7 @@ pub(super) fn of_table(table: &StepTable, root: &Path) -> Made<dyn Channel> {
         environment: own.environment,
         variables: Vec::new(),
         timeout: common.timeout.unwrap_or(TIMEOUT),
+        note: None,
     };
     made(common, Command(shell))
 }

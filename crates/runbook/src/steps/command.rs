@@ -7,7 +7,9 @@ use rollback_config::project::StepTable;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::note::Note;
 use crate::process::Shell;
+use crate::runner::looked;
 use crate::settings::{Common, Made, read};
 use crate::step::{Binding, Progress, Reversibility, Silent, Step, StepChange, StepError, StepPlan, USUAL_PATIENCE};
 
@@ -30,6 +32,7 @@ pub struct CommandStep {
     settings: Settings,
     folder: PathBuf,
     timeout: Duration,
+    note: Option<Note>,
 }
 
 pub(super) fn of_table(table: &StepTable, root: &Path) -> Made<dyn Step> {
@@ -37,20 +40,40 @@ pub(super) fn of_table(table: &StepTable, root: &Path) -> Made<dyn Step> {
     let step = CommandStep {
         folder: root.join(settings.dir.clone().unwrap_or_default()),
         timeout: common.timeout.unwrap_or(USUAL_PATIENCE),
+        note: Note::of(root, &common.name),
         settings,
     };
     Ok((common, Box::new(step)))
 }
 
 impl CommandStep {
-    fn shell(&self, line: &str, variables: Vec<(String, String)>) -> Shell {
+    fn shell(&self, line: &str, variables: Vec<(String, String)>, note: Option<&Note>) -> Shell {
         Shell {
             line: line.to_owned(),
             folder: self.folder.clone(),
             environment: self.settings.environment.clone(),
             variables,
             timeout: self.timeout,
+            note: note.cloned(),
         }
+    }
+
+    /// Where it is; what an earlier attempt has left running is waited for first.
+    fn place(&self, progress: &dyn Progress) -> Result<Binding, StepError> {
+        if let Some(note) = &self.note {
+            note.wait(self.timeout, progress)?;
+        }
+        let looking = self.shell(&self.settings.look, Vec::new(), None);
+        let ended = looking.succeed(&Silent).map_err(looked)?;
+        let value = ended.stdout.trim();
+        if value.is_empty() || value.len() > 4096 {
+            return Err(StepError::untouched(format!(
+                "`{}` printed {} bytes: it has to print where it is, in one short value",
+                self.settings.look,
+                value.len()
+            )));
+        }
+        Ok(json!({ "value": value }))
     }
 }
 
@@ -62,22 +85,7 @@ fn text(binding: &Binding) -> Result<&str, StepError> {
 
 impl Step for CommandStep {
     fn look(&self) -> Result<Binding, StepError> {
-        let ended = self
-            .shell(&self.settings.look, Vec::new())
-            .succeed(&Silent)
-            .map_err(|error| StepError {
-                untouched: true,
-                ..error
-            })?;
-        let value = ended.stdout.trim();
-        if value.is_empty() || value.len() > 4096 {
-            return Err(StepError::untouched(format!(
-                "`{}` printed {} bytes: it has to print where it is, in one short value",
-                self.settings.look,
-                value.len()
-            )));
-        }
-        Ok(json!({ "value": value }))
+        self.place(&Silent)
     }
 
     fn plan(&self, now: &Binding, target: &Binding) -> Result<Option<StepPlan>, StepError> {
@@ -91,7 +99,7 @@ impl Step for CommandStep {
 
     fn go(&self, from: &Binding, target: &Binding, progress: &dyn Progress) -> Result<Binding, StepError> {
         let to = text(target)?;
-        let now = self.look()?;
+        let now = self.place(progress)?;
         if text(&now)? == to {
             return Ok(now);
         }
@@ -99,7 +107,8 @@ impl Step for CommandStep {
             ("FROM".to_owned(), text(from)?.to_owned()),
             ("TARGET".to_owned(), to.to_owned()),
         ];
-        self.shell(&self.settings.go, variables).succeed(progress)?;
+        self.shell(&self.settings.go, variables, self.note.as_ref())
+            .succeed(progress)?;
         let now = self.look().map_err(|error| StepError {
             untouched: false,
             ..error

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::names::names;
 pub use self::settings::{MigrationSettings, TaskSettings};
+use crate::note::Note;
 use crate::runner::{CommandRunner, Here, Order};
 use crate::settings::{Common, Made, SettingsError, read};
 use crate::step::{Binding, Progress, Reversibility, Silent, Step, StepChange, StepError, StepPlan, USUAL_PATIENCE};
@@ -50,6 +51,7 @@ pub(super) fn of_table(table: &StepTable, root: &Path) -> Made<dyn Step> {
         folder: root.join(settings.dir.clone().unwrap_or_default()),
         environment: settings.environment.clone(),
         timeout: common.timeout.unwrap_or(USUAL_PATIENCE),
+        note: Note::of(root, &common.name),
     };
     let step = MigrationStep::new(table, settings, Box::new(runner))?;
     Ok((common, Box::new(step)))
