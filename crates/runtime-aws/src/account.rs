@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::{Region, SdkConfig};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rollback_aws::Access;
@@ -147,10 +148,15 @@ impl Account {
             return Err(StepError::untouched("no AWS region is known")
                 .hint("say region = \"…\" in the step's table, set AWS_REGION, or give the profile a region"));
         }
-        let config = match &access.endpoint {
-            Some(endpoint) => config.into_builder().endpoint_url(endpoint).build(),
-            None => config,
-        };
+        // What failed for the moment is asked again at the same pace.
+        let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        let mut config = config
+            .into_builder()
+            .retry_config(retry.with_initial_backoff(self.0.pace.first));
+        if let Some(endpoint) = &access.endpoint {
+            config.set_endpoint_url(Some(endpoint.clone()));
+        }
+        let config = config.build();
         let made = Arc::new(Connected {
             runtime: Some(runtime),
             config,

@@ -33,6 +33,7 @@ mod parameter;
 mod rds;
 mod settings;
 mod topic;
+mod unanswered;
 mod waiting;
 
 pub use account::{Account, Pace};

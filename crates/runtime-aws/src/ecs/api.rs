@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_ecs::Client;
+use aws_sdk_ecs::config::Builder;
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionField, TaskDefinitionStatus};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use super::definition;
 use crate::account::Account;
 use crate::failure::Call;
+use crate::unanswered::NotUnanswered;
 
 /// A revision of a task definition.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +84,7 @@ pub(crate) fn newest(account: &Account, family: &str, most: i32) -> Result<Vec<S
     Ok(answer.task_definition_arns.unwrap_or_default())
 }
 
-/// Registers a revision and tells its ARN.
+/// Registers a revision and tells its ARN. It is not repeated where it may have been done.
 pub(crate) fn register(account: &Account, definition: &Value) -> Result<String, StepError> {
     let family = definition::family(definition)?;
     let what = format!("register a revision of {family}");
@@ -97,6 +99,7 @@ pub(crate) fn register(account: &Account, definition: &Value) -> Result<String, 
                 request.headers_mut().insert("content-length", bytes.len().to_string());
                 *request.body_mut() = SdkBody::from(bytes.clone());
             })
+            .config_override(Builder::default().retry_classifier(NotUnanswered))
             .send()
     })?;
     answer

@@ -11,6 +11,7 @@ use super::place::Place;
 use super::stable::Watch;
 use crate::account::Account;
 use crate::failure::AfterChange;
+use crate::unanswered::once;
 
 /// How many revisions of a family are looked through for one that says what is wanted. After a crash between registering
 /// and updating it is the newest.
@@ -89,7 +90,7 @@ pub(super) fn find_or_register(
     if let Some(arn) = newest()? {
         return Ok((arn, false));
     }
-    let made = api::register(account, definition)?;
+    let made = once(|| api::register(account, definition), newest)?;
     progress.line(&format!("registered {}", short(&made)));
     Ok((made, true))
 }

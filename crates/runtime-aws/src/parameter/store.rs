@@ -3,12 +3,14 @@
 use std::fmt;
 
 use aws_sdk_ssm::Client;
+use aws_sdk_ssm::config::Builder;
 use aws_sdk_ssm::types::{ParameterStringFilter, ParameterTier, ParameterType};
 use rollback_runbook::step::StepError;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::failure::Call;
+use crate::unanswered::{NotUnanswered, once};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
@@ -80,28 +82,39 @@ impl Store {
     }
 
     /// Puts a value as the newest version and tells its number. The key that encrypts and the tier stay as they are.
+    /// Where no answer comes, the newest version says whether it was put.
     pub(crate) fn write(&self, name: &str, kind: Kind, value: &str, exists: bool) -> Result<i64, StepError> {
         let (key, tier) = match exists {
             true => self.key_and_tier(name)?,
             false => (None, None),
         };
         let what = format!("put parameter {name}");
-        let answer = self.account.call(&Call::changes(&what, "ssm:PutParameter"), |config| {
-            Client::new(config)
-                .put_parameter()
-                .name(name)
-                .value(value)
-                .r#type(match kind {
-                    Kind::String => ParameterType::String,
-                    Kind::StringList => ParameterType::StringList,
-                    Kind::SecureString => ParameterType::SecureString,
-                })
-                .set_key_id(key.filter(|_| kind == Kind::SecureString))
-                .set_tier(tier)
-                .overwrite(exists)
-                .send()
-        })?;
-        Ok(answer.version)
+        let put = Call::changes(&what, "ssm:PutParameter");
+        let put = || -> Result<i64, StepError> {
+            let (key, tier) = (key.clone(), tier.clone());
+            let answer = self.account.call(&put, |config| {
+                Client::new(config)
+                    .put_parameter()
+                    .name(name)
+                    .value(value)
+                    .r#type(match kind {
+                        Kind::String => ParameterType::String,
+                        Kind::StringList => ParameterType::StringList,
+                        Kind::SecureString => ParameterType::SecureString,
+                    })
+                    .set_key_id(key.filter(|_| kind == Kind::SecureString))
+                    .set_tier(tier)
+                    .overwrite(exists)
+                    .customize()
+                    .config_override(Builder::default().retry_classifier(NotUnanswered))
+                    .send()
+            })?;
+            Ok(answer.version)
+        };
+        once(put, || {
+            let there = self.read(name, None)?;
+            Ok(there.filter(|there| there.value == value).map(|there| there.version))
+        })
     }
 
     fn key_and_tier(&self, name: &str) -> Result<(Option<String>, Option<ParameterTier>), StepError> {

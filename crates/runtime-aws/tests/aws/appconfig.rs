@@ -13,13 +13,12 @@ use rollback_runbook::step::Silent;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Lines, change, said};
-use crate::faults::{At, Fault};
 
 #[derive(Clone, Debug, Default)]
-struct AppConfigPlayed(Arc<Mutex<Played>>);
+pub struct AppConfigPlayed(Arc<Mutex<Played>>);
 
 #[derive(Debug, Default)]
-struct Played {
+pub struct Played {
     /// Version and state, the first is number 1.
     deployments: Vec<(String, &'static str)>,
     versions: Vec<String>,
@@ -27,8 +26,30 @@ struct Played {
     ends_badly: bool,
 }
 
-const TABLE: &str =
+pub const TABLE: &str =
     "kind = \"appconfig\"\napplication = \"shop\"\nenvironment = \"prod\"\nconfiguration_profile = \"flags\"";
+
+/// A service that is played, and who speaks to it.
+pub struct World {
+    pub played: AppConfigPlayed,
+    pub bench: Bench,
+}
+
+impl World {
+    pub fn new() -> World {
+        let played = AppConfigPlayed::default();
+        World {
+            bench: played.bench(),
+            played,
+        }
+    }
+}
+
+impl AsRef<Bench> for World {
+    fn as_ref(&self) -> &Bench {
+        &self.bench
+    }
+}
 
 impl AppConfigPlayed {
     fn bench(&self) -> Bench {
@@ -38,7 +59,7 @@ impl AppConfigPlayed {
     }
 
     /// Somebody deploys a version, and it is complete.
-    fn deploy(&self, version: &str) {
+    pub fn deploy(&self, version: &str) {
         let mut played = self.0.lock().unwrap();
         if !played.versions.iter().any(|known| known == version) {
             played.versions.push(version.to_owned());
@@ -46,7 +67,7 @@ impl AppConfigPlayed {
         played.deployments.push((version.to_owned(), "COMPLETE"));
     }
 
-    fn starts(&self) -> usize {
+    pub fn starts(&self) -> usize {
         self.0.lock().unwrap().deployments.len()
     }
 }
@@ -198,36 +219,4 @@ fn what_is_gone_stands_in_the_way_and_what_is_taken_back_is_said_in_a_played_app
     );
     let error = bench.step(&TABLE.replace("prod", "nowhere")).look().unwrap_err();
     assert!(said(&error).contains("no environment nowhere"), "{}", said(&error));
-}
-
-#[test]
-fn ended_anywhere_it_is_taken_up_in_a_played_appconfig() {
-    let played = AppConfigPlayed::default();
-    let bench = played.bench();
-    bench.crashes(
-        || {
-            *played.0.lock().unwrap() = Played::default();
-            played.deploy("3");
-            let release = bench.step(TABLE).look().unwrap();
-            played.deploy("4");
-            (TABLE.to_owned(), release)
-        },
-        |there, context| {
-            assert_eq!(there["version"], "3", "{context}");
-            assert_eq!(played.starts(), 3, "{context}: started once");
-        },
-    );
-    bench.faults.plan(
-        At::Operation {
-            name: "POST /applications/a1/environments/e1/deployments",
-            times: 1,
-        },
-        Fault::TooMany,
-    );
-    played.deploy("5");
-    let release = json!({"application": "a1", "environment": "e1", "profile": "p1", "version": "4"});
-    assert_eq!(
-        bench.step(TABLE).go(&release, &release, &Silent).unwrap()["version"],
-        "4"
-    );
 }

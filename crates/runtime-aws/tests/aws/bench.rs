@@ -11,10 +11,10 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rollback_aws::{Access, http_client};
 use rollback_config::project::{self, StepTable};
 use rollback_runbook::check::Check;
-use rollback_runbook::step::{Binding, Progress, Step, StepError, StepPlan};
+use rollback_runbook::step::{Progress, Step, StepError, StepPlan};
 use rollback_runtime_aws::{Account, Pace};
 
-use crate::faults::{At, Fault, Faults};
+use crate::faults::Faults;
 
 pub struct Bench {
     pub account: Account,
@@ -77,50 +77,6 @@ impl Bench {
     pub fn check(&self, table: &str) -> Box<dyn Check> {
         let table = check_table(table);
         rollback_runtime_aws::check(&table, &self.account).unwrap().unwrap().1
-    }
-
-    /// Goes, ending before and after each of its calls in turn, and then goes again as whoever resumes does: it gets
-    /// there. `world` makes a new one each time and tells table and target; `check` looks at what is there.
-    pub fn crashes(&self, world: impl Fn() -> (String, Binding), check: impl Fn(&Binding, &str)) {
-        let go = |table: &str, from: &Binding, target: &Binding| self.step(table).go(from, target, &Lines::default());
-        let (table, target) = world();
-        let from = self.step(&table).look().unwrap();
-        self.faults.rest();
-        let done = go(&table, &from, &target).unwrap();
-        check(&done, "nothing fails");
-        let calls = self.faults.rest();
-        assert!(calls.len() > 2, "{calls:?}");
-        for number in 1..=calls.len() {
-            for (fault, name) in [(Fault::Refused, "before"), (Fault::DoneAndGone, "after")] {
-                // What only looks is the same before and after, and every third of them stands for all.
-                if !is_effect(&calls[number - 1]) && (name == "after" || number % 3 != 0) {
-                    continue;
-                }
-                let context = format!("ended {name} call {number}, {}, of {calls:?}", calls[number - 1]);
-                let (table, target) = world();
-                let from = self.step(&table).look().unwrap();
-                self.faults.rest();
-                self.faults.plan(At::Call(number), fault);
-                let first = go(&table, &from, &target);
-                let made = self.faults.rest();
-                if let Err(error) = &first {
-                    let earlier = made[..made.len().min(number) - 1].iter().any(|call| is_effect(call));
-                    assert!(
-                        !(earlier && error.untouched),
-                        "{context}: said to be untouched: {error}"
-                    );
-                }
-                let again = go(&table, &from, &target).unwrap_or_else(|error| panic!("{context}: again: {error}"));
-                check(&again, &context);
-                self.faults.rest();
-                // And once more there is nothing to do.
-                let idle = go(&table, &from, &target).unwrap();
-                assert_eq!(idle, again, "{context}");
-                let effects: Vec<String> = self.faults.rest().into_iter().filter(|call| is_effect(call)).collect();
-                assert!(effects.is_empty(), "{context}: {effects:?} though it was there");
-                assert_eq!(self.step(&table).plan(&again, &target).unwrap(), None, "{context}");
-            }
-        }
     }
 }
 

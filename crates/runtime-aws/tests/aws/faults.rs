@@ -1,11 +1,13 @@
 //! A way to the network that fails, or answers otherwise, at calls of one's choice.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 
 pub type Change = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -16,8 +18,15 @@ pub type Answer = Arc<dyn Fn(&HttpRequest) -> Vec<u8> + Send + Sync>;
 pub enum Fault {
     /// Refused, and nothing was done.
     Refused,
-    /// It was done, and then the caller ends: the answer is one that nothing repeats.
-    DoneAndGone,
+    /// It was done, and the connection broke before the answer came: what is repeated is asked again.
+    Lost,
+    /// Nothing was done: there is no network.
+    Cut,
+    /// The process ends, before the call or after it was done. Nothing of it runs any more: what called the step has to
+    /// catch [`Ended`].
+    Ends { done: bool },
+    /// It is done, and both ways take so long.
+    Slow(Duration),
     /// Nothing was done: 400 with the service's word for too many requests.
     Throttled,
     /// Nothing was done: 429.
@@ -28,11 +37,16 @@ pub enum Fault {
     Instead(u16, Answer),
 }
 
+/// What a process leaves behind that ends on purpose.
+pub struct Ended;
+
 /// At which calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
     /// The one with this number, from 1, whatever it asks.
     Call(usize),
+    /// Each one after the one with this number.
+    After(usize),
     /// The first `times` ones of an operation.
     Operation { name: &'static str, times: usize },
 }
@@ -66,6 +80,7 @@ impl Faults {
         for (at, fault) in &mut inner.planned {
             match at {
                 At::Call(call) if *call == number => return Some(fault.clone()),
+                At::After(call) if *call < number => return Some(fault.clone()),
                 At::Operation { name, times } if *name == operation && *times > 0 => {
                     *times -= 1;
                     return Some(fault.clone());
@@ -117,9 +132,22 @@ impl HttpConnector for Faulty {
                     if json { "ThrottlingException" } else { "Throttling" },
                 )),
                 Fault::TooMany => Ok(refusal(429, json, "TooManyRequestsException")),
-                Fault::DoneAndGone => {
+                Fault::Lost => {
                     inner.call(request).await?;
-                    Ok(refusal(400, json, "GoneOnPurpose"))
+                    Err(ConnectorError::io("the connection was broken on purpose".into()))
+                }
+                Fault::Cut => Err(ConnectorError::io("there is no network, on purpose".into())),
+                Fault::Ends { done } => {
+                    if done {
+                        inner.call(request).await?;
+                    }
+                    std::panic::resume_unwind(Box::new(Ended))
+                }
+                Fault::Slow(pause) => {
+                    tokio::time::sleep(pause).await;
+                    let answer = inner.call(request).await?;
+                    tokio::time::sleep(pause).await;
+                    Ok(answer)
                 }
                 Fault::Answer(change) => {
                     let mut answer = inner.call(request).await?;

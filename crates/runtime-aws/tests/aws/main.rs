@@ -6,6 +6,7 @@ mod appconfig;
 mod bench;
 mod checks;
 mod ecs;
+mod every_kind;
 mod faults;
 mod parameter;
 mod rds;

@@ -5,16 +5,15 @@ use aws_sdk_ssm::types::ParameterType;
 use rollback_runbook::step::Silent;
 
 use crate::bench::{Bench, change, said, unique};
-use crate::faults::{At, Fault};
 
-struct World<'a> {
+pub struct World<'a> {
     bench: &'a Bench,
     ssm: Client,
     name: String,
 }
 
 impl<'a> World<'a> {
-    fn new(bench: &'a Bench, kind: ParameterType, value: &str) -> World<'a> {
+    pub fn new(bench: &'a Bench, kind: ParameterType, value: &str) -> World<'a> {
         let world = World {
             bench,
             ssm: Client::new(&bench.config),
@@ -24,7 +23,7 @@ impl<'a> World<'a> {
         world
     }
 
-    fn put(&self, kind: ParameterType, value: &str) {
+    pub fn put(&self, kind: ParameterType, value: &str) {
         let put = self
             .ssm
             .put_parameter()
@@ -35,12 +34,18 @@ impl<'a> World<'a> {
         self.bench.wait(put.send()).unwrap();
     }
 
-    fn value(&self) -> String {
+    pub fn value(&self) -> String {
         let get = self.ssm.get_parameter().name(&self.name).with_decryption(true);
         self.bench.wait(get.send()).unwrap().parameter.unwrap().value.unwrap()
     }
 
-    fn table(&self) -> String {
+    /// How often it was put.
+    pub fn version(&self) -> usize {
+        let get = self.bench.wait(self.ssm.get_parameter().name(&self.name).send());
+        get.unwrap().parameter.unwrap().version.try_into().unwrap()
+    }
+
+    pub fn table(&self) -> String {
         format!("kind = \"ssm-parameter\"\nparameter = \"{}\"", self.name)
     }
 }
@@ -132,37 +137,4 @@ fn a_parameter_that_is_gone_is_made_anew_and_one_that_was_not_there_stays() {
         None,
         "removing parameters is Terraform's"
     );
-}
-
-#[test]
-fn ended_anywhere_it_is_taken_up() {
-    let Some(bench) = Bench::new() else { return };
-    let worlds = std::cell::RefCell::new(Vec::<World<'_>>::new());
-    bench.crashes(
-        || {
-            let world = World::new(&bench, ParameterType::SecureString, "hunter2-old");
-            let release = bench.step(&world.table()).look().unwrap();
-            world.put(ParameterType::SecureString, "hunter2-new");
-            let table = world.table();
-            worlds.borrow_mut().push(world);
-            (table, release)
-        },
-        |there, context| {
-            assert_eq!(worlds.borrow().last().unwrap().value(), "hunter2-old", "{context}");
-            assert_eq!(there["version"], 3, "{context}: put once");
-        },
-    );
-    bench.faults.plan(
-        At::Operation {
-            name: "PutParameter",
-            times: 1,
-        },
-        Fault::Throttled,
-    );
-    let world = World::new(&bench, ParameterType::String, "off");
-    let step = bench.step(&world.table());
-    let release = step.look().unwrap();
-    world.put(ParameterType::String, "on");
-    step.go(&step.look().unwrap(), &release, &Silent).unwrap();
-    assert_eq!(world.value(), "off");
 }

@@ -11,14 +11,14 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use crate::bench::{Bench, unique};
 
 /// A listener with blue and green behind it, by default and by a rule.
-struct World<'a> {
+pub struct World<'a> {
     bench: &'a Bench,
     elb: Client,
     balancer: String,
     listener: String,
     rule: String,
-    blue: String,
-    green: String,
+    pub blue: String,
+    pub green: String,
 }
 
 /// The emulator has a network of its own; there is no client for it here.
@@ -44,14 +44,14 @@ fn network() -> (String, Vec<String>) {
     (all("vpcId").remove(0), all("subnetId").into_iter().take(2).collect())
 }
 
-fn to(group: &str) -> Action {
+pub fn to(group: &str) -> Action {
     Action::builder()
         .r#type(ActionTypeEnum::Forward)
         .target_group_arn(group)
         .build()
 }
 
-fn weighted(groups: &[(&str, i32)]) -> Action {
+pub fn weighted(groups: &[(&str, i32)]) -> Action {
     let groups = groups.iter().map(|(group, weight)| {
         TargetGroupTuple::builder()
             .target_group_arn(*group)
@@ -69,7 +69,7 @@ fn weighted(groups: &[(&str, i32)]) -> Action {
 
 impl<'a> World<'a> {
     /// Everything goes to blue.
-    fn new(bench: &'a Bench) -> World<'a> {
+    pub fn new(bench: &'a Bench) -> World<'a> {
         let elb = Client::new(&bench.config);
         let (vpc, subnets) = network();
         let balancer = unique("lb");
@@ -128,12 +128,12 @@ impl<'a> World<'a> {
         made.rules.unwrap()[0].rule_arn.clone().unwrap()
     }
 
-    fn table(&self, more: &str) -> String {
+    pub fn table(&self, more: &str) -> String {
         format!("kind = \"alb-listener\"\nlistener = \"{}\"\n{more}", self.listener)
     }
 
     /// A deploy by somebody else.
-    fn send(&self, default: Action, rule: Action) {
+    pub fn send(&self, default: Action, rule: Action) {
         let modify = self.elb.modify_listener().listener_arn(&self.listener);
         self.bench.wait(modify.default_actions(default).send()).unwrap();
         self.bench

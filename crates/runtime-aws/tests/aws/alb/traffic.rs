@@ -5,7 +5,6 @@ use rollback_runbook::step::{Binding, Silent};
 
 use super::{HEALTH, World, to, weighted};
 use crate::bench::{Bench, Lines, change, said};
-use crate::faults::{At, Fault};
 
 fn traffic<'b>(binding: &'b Binding, part: &str) -> &'b serde_json::Value {
     &binding["traffic"][part]
@@ -144,40 +143,9 @@ fn a_page_for_maintenance_gives_way_to_targets_and_back() {
 }
 
 #[test]
-fn ended_anywhere_it_is_taken_up() {
-    let Some(bench) = Bench::new() else { return };
-    let worlds = std::cell::RefCell::new(Vec::<(World<'_>, Binding)>::new());
-    bench.crashes(
-        || {
-            let world = World::new(&bench);
-            let table = world.table("stages = [10]\npause = \"1ms\"");
-            let release = bench.step(&table).look().unwrap();
-            world.send(weighted(&[(&world.blue, 20), (&world.green, 80)]), to(&world.green));
-            worlds.borrow_mut().push((world, release.clone()));
-            (table, release)
-        },
-        |there, context| assert_eq!(there, &worlds.borrow().last().unwrap().1, "{context}"),
-    );
-}
-
-#[test]
-fn throttled_calls_are_repeated_and_what_is_not_there_is_named() {
+fn what_is_not_there_is_named() {
     let Some(bench) = Bench::new() else { return };
     let world = World::new(&bench);
-    let step = bench.step(&world.table(""));
-    let release = step.look().unwrap();
-    world.send(to(&world.green), to(&world.blue));
-    let now = step.look().unwrap();
-    for name in ["ModifyListener", HEALTH, "DescribeRules"] {
-        bench.faults.plan(At::Operation { name, times: 1 }, Fault::Throttled);
-    }
-    assert_eq!(step.go(&now, &release, &Silent).unwrap(), release);
-    let calls = bench.faults.rest();
-    assert_eq!(
-        calls.iter().filter(|call| *call == "ModifyListener").count(),
-        2,
-        "{calls:?}"
-    );
     let error = bench
         .step("kind = \"alb-listener\"\nload_balancer = \"nobody\"\nport = 80")
         .look()

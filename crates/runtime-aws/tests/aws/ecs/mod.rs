@@ -1,7 +1,6 @@
 //! Services of ECS: task definitions, images, variables.
 
 pub mod agent;
-mod interrupted;
 pub mod migration;
 mod parts;
 mod service;
