@@ -46,7 +46,7 @@ pub use shared::shared_store;
 pub use state_bucket::{StateBucket, StateLocks};
 pub use state_server::StateServer;
 pub use web::{Received, WebService};
-pub use world::{Release, World};
+pub use world::{Release, World, on_path};
 
 /// Runs a test in a world of its own; without terraform the test is skipped.
 pub fn scenario(test: impl FnOnce(World)) {

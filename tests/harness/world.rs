@@ -233,6 +233,11 @@ impl World {
         self.terraform(&arguments).exits(0);
     }
 
+    /// Runs a line of the shell at the top of the repository, as somebody types it.
+    pub fn shell(&self, line: &str) -> Ran {
+        self.run(&self.repo, Path::new("sh"), &["-c", line], &[])
+    }
+
     // --- the tool ----------------------------------------------------------------------------------------------------
 
     /// Runs the tool at the top of the repository.
@@ -504,7 +509,8 @@ fn name_of(program: &Path) -> &str {
         .unwrap_or("a program")
 }
 
-fn on_path(program: &str) -> bool {
+/// Whether there is such a program.
+pub fn on_path(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }

@@ -148,7 +148,8 @@ impl Account {
         self.service(service)["desiredCount"].clone()
     }
 
-    fn group(&self, name: &str) -> String {
+    /// The ARN of a target group.
+    pub fn group(&self, name: &str) -> String {
         let found = self.elb(&format!(
             "Action=DescribeTargetGroups&Names.member.1={}-{name}",
             self.name
@@ -156,7 +157,8 @@ impl Account {
         between(&found, "<TargetGroupArn>", "</TargetGroupArn>").to_owned()
     }
 
-    fn listener(&self) -> String {
+    /// The ARN of the load balancer's listener.
+    pub fn listener(&self) -> String {
         let found = self.elb(&format!("Action=DescribeLoadBalancers&Names.member.1={}", self.name));
         let balancer = between(&found, "<LoadBalancerArn>", "</LoadBalancerArn>");
         let found = self.elb(&format!("Action=DescribeListeners&LoadBalancerArn={balancer}"));
@@ -212,6 +214,17 @@ impl Account {
             "PutLogEvents",
             &json!({"logGroupName": group, "logStreamName": stream, "logEvents": [{"timestamp": now, "message": line}]}),
         );
+    }
+
+    /// Whether there are any lines in the application's log.
+    pub fn logged(&self) -> bool {
+        let found = self.logs(
+            "DescribeLogStreams",
+            &json!({"logGroupName": format!("/ecs/{}", self.name)}),
+        );
+        found["logStreams"]
+            .as_array()
+            .is_some_and(|streams| !streams.is_empty())
     }
 
     /// The resource id of the instance that has the database's name.

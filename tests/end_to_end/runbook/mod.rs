@@ -3,6 +3,7 @@
 //! checks, somebody who takes messages. Three releases, and back: all of it with one command, then each heading alone.
 
 mod account;
+mod by_hand;
 #[path = "../../../crates/runbook/tests/real/postgres_server.rs"]
 mod postgres_server;
 mod rows;

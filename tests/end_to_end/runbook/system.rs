@@ -363,6 +363,11 @@ pub const THIRD: Place<'_> = Place {
 };
 
 impl Story {
+    /// psql as somebody types it; its password is in the environment.
+    pub fn psql_command(&self) -> String {
+        psql_command(&self.psql, &self.database)
+    }
+
     /// Panics unless everything beside Terraform is there.
     #[track_caller]
     pub fn is(&self, place: &Place<'_>) {
