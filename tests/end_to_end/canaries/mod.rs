@@ -5,6 +5,7 @@
 //! it is (its blobs, the checkout). Those are what the scanner proves itself on.
 
 mod scanner;
+mod service;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -172,8 +173,8 @@ fn plant(mut world: World) -> Planted {
     planted
 }
 
-/// Every file below a folder that shows a secret.
-fn showing(scanner: &Scanner, folder: &Path, but: &[PathBuf]) -> Vec<PathBuf> {
+/// Every file below a folder that shows a secret, and which.
+fn showing(scanner: &Scanner, folder: &Path, but: &[PathBuf]) -> Vec<(PathBuf, BTreeSet<usize>)> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(&folder)
@@ -185,8 +186,11 @@ fn showing(scanner: &Scanner, folder: &Path, but: &[PathBuf]) -> Vec<PathBuf> {
             if but.contains(&path) {
             } else if path.is_dir() && !path.is_symlink() {
                 folders.push(path);
-            } else if std::fs::read(&path).is_ok_and(|bytes| !scanner.found(&bytes).is_empty()) {
-                found.push(path);
+            } else if let Ok(bytes) = std::fs::read(&path) {
+                let numbers = scanner.numbers(&bytes);
+                if !numbers.is_empty() {
+                    found.push((path, numbers));
+                }
             }
         }
     }
@@ -225,21 +229,18 @@ impl Planted {
         assert!(argv.len() > 100);
         self.scanner.silent("terraform's arguments", &argv);
         let blobs = self.world.home.join("store/blobs");
-        assert_eq!(
-            showing(&self.scanner, &self.world.home, &[blobs]),
-            [] as [PathBuf; 0],
-            "the home"
-        );
         let temporary = self.world.path().join("temporary");
-        assert_eq!(
-            showing(&self.scanner, &temporary, &[]),
-            [] as [PathBuf; 0],
-            "temporary files"
-        );
         // The checkout has what was put there, and what terraform itself keeps of its backend.
         let repo = &self.world.repo;
         let there = [".git", "main.tf", "secret.auto.tfvars.json", ".terraform"].map(|name| repo.join(name));
-        assert_eq!(showing(&self.scanner, repo, &there), [] as [PathBuf; 0], "the checkout");
+        for (what, folder, but) in [
+            ("the home", &self.world.home, &[blobs][..]),
+            ("temporary files", &temporary, &[]),
+            ("the checkout", repo, &there),
+        ] {
+            let found = showing(&self.scanner, folder, but);
+            assert!(found.is_empty(), "{what} show {found:?}");
+        }
     }
 }
 
