@@ -150,7 +150,7 @@ fn a_long_history_goes_on_where_it_was_killed() {
         ];
         let blobs = world.home.join("store/blobs");
         let begun = Instant::now();
-        let mut tool = world.start(&arguments);
+        let mut tool = world.start(&arguments).read_along();
         let mut looked = Instant::now();
         let before = look_on(&mut tool, || {
             let due = looked.elapsed() > Duration::from_millis(50);
@@ -171,7 +171,7 @@ fn a_long_history_goes_on_where_it_was_killed() {
         assert!((1..versions).contains(&kept), "{kept} of {versions}");
 
         let begun = Instant::now();
-        let mut tool = world.start(&arguments);
+        let mut tool = world.start(&arguments).read_along();
         let after = look_on(&mut tool, || false);
         let report = tool.wait().exits(0).json();
         let second = begun.elapsed();

@@ -1,6 +1,8 @@
 //! Commands that run beside the test.
 
-use std::process::Child;
+use std::io::Read;
+use std::process::{Child, Output};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -11,6 +13,8 @@ use crate::ran::Ran;
 pub struct Background {
     pub(crate) what: String,
     pub(crate) child: Option<Child>,
+    /// Who reads its stdout and stderr along, where somebody does.
+    pub(crate) readers: Option<[JoinHandle<Vec<u8>>; 2]>,
 }
 
 impl Background {
@@ -27,11 +31,27 @@ impl Background {
             .is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_none()))
     }
 
+    /// Reads along what it says: for who looks on for long at a command that says much. A pipe that is full stops it.
+    pub fn read_along(mut self) -> Background {
+        if let Some(child) = &mut self.child {
+            self.readers = Some([read(child.stdout.take()), read(child.stderr.take())]);
+        }
+        self
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(mut self) -> Ran {
         let child = self.child.take().expect("it is waited for once");
-        let output = child.wait_with_output().expect("its output can be read");
+        let Output {
+            status,
+            mut stdout,
+            mut stderr,
+        } = child.wait_with_output().expect("its output can be read");
+        if let Some(readers) = self.readers.take() {
+            [stdout, stderr] = readers.map(|reader| reader.join().expect("reading does not panic"));
+        }
+        let output = Output { status, stdout, stderr };
         Ran::new(self.what.clone(), output)
     }
 }
@@ -44,6 +64,16 @@ impl Drop for Background {
             let _ = child.wait();
         }
     }
+}
+
+fn read(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut said);
+        }
+        said
+    })
 }
 
 /// `kill -9` of one process.

@@ -298,6 +298,7 @@ impl World {
         Background {
             what,
             child: Some(child),
+            readers: None,
         }
     }
 
