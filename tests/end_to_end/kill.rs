@@ -2,7 +2,7 @@
 
 use rollback_tests::{Chance, Release, World, data, kill, kill_group, moved, scale, scenario, wait_until};
 
-use crate::locks::waiting_on_the_way_back;
+use crate::locks::{applying_on_the_way_back, killed_on_the_way_back, waiting_on_the_way_back};
 
 /// The process of the terraform that applies for the newest run.
 fn applying(world: &World) -> i32 {
@@ -15,9 +15,7 @@ fn applying(world: &World) -> i32 {
 #[test]
 fn terraform_is_killed_while_it_applies() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, _, tool) = applying_on_the_way_back(&world);
         kill(applying(&world));
         world.put_out("go");
         tool.wait().exits(4).says("resume");
@@ -31,9 +29,7 @@ fn terraform_is_killed_while_it_applies() {
 #[test]
 fn the_tool_alone_is_killed_and_terraform_goes_on() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, _, tool) = applying_on_the_way_back(&world);
         let terraform = applying(&world);
         kill(tool.pid());
         tool.wait().died(9);
@@ -61,11 +57,7 @@ fn the_tool_alone_is_killed_and_terraform_goes_on() {
 #[test]
 fn a_killed_run_is_undone() {
     scenario(|world| {
-        let (first, second) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
-        kill(tool.pid());
-        tool.wait().died(9);
+        let (_, second) = killed_on_the_way_back(&world);
         world.put_out("go");
         let ran = world.tool(&["undo", "--auto-approve"]);
         ran.exits(0);
@@ -80,9 +72,7 @@ fn a_killed_run_is_undone() {
 #[test]
 fn a_run_that_goes_on_is_not_undone() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (_, _, tool) = applying_on_the_way_back(&world);
         world.tool(&["undo", "--auto-approve"]).exits(5).says("locked");
         world.put_out("go");
         tool.wait().exits(0);
@@ -118,11 +108,7 @@ fn some_objects_alone_are_undone() {
 #[test]
 fn the_tool_alone_is_killed_and_terraform_ends_before_resume() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
-        kill(tool.pid());
-        tool.wait().died(9);
+        let (first, _) = killed_on_the_way_back(&world);
         world.put_out("go");
         let made = world.wait_for_object("terraform_data.waiting");
         world.tool(&["resume", "--auto-approve"]).exits(0);
@@ -134,9 +120,7 @@ fn the_tool_alone_is_killed_and_terraform_ends_before_resume() {
 #[test]
 fn everything_is_killed_while_terraform_applies() {
     scenario(|world| {
-        let (first, second) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, second, tool) = applying_on_the_way_back(&world);
         kill(applying(&world));
         kill_group(tool.pid());
         tool.wait().died(9);
@@ -259,9 +243,7 @@ fn a_halfway_run_holds_its_stacks() {
 #[test]
 fn an_interrupt_is_a_clean_stop() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, _, tool) = applying_on_the_way_back(&world);
         rollback_tests::interrupt(tool.pid());
         std::thread::sleep(std::time::Duration::from_millis(200));
         world.put_out("go");

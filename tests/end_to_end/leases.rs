@@ -2,11 +2,11 @@
 
 use rollback_release::{Replaced, Store};
 use rollback_store_local::LocalStore;
-use rollback_tests::{Background, Release, World, data, go_on, kill, moved, scenario, wait_until, wait_until_stopped};
+use rollback_tests::{Background, Release, World, data, go_on, kill, moved, scenario, wait_until_stopped};
 use serde_json::{Value, json};
 
 use crate::crash::crash;
-use crate::locks::waiting_on_the_way_back;
+use crate::locks::applying_on_the_way_back;
 
 /// For who is stopped: beats are rare then, so that no process is stopped while it holds the embedded store's write lock.
 const LEASE: &str = "2000";
@@ -266,9 +266,7 @@ fn a_lock_that_is_taken_away_stops_its_run_before_the_next_effect() {
 fn a_holder_that_beats_is_not_overtaken() {
     scenario(|mut world| {
         world.set("INFRA_ROLLBACK_LEASE_MILLISECONDS", SHORT_LEASE);
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, _, tool) = applying_on_the_way_back(&world);
         world
             .tool(&["to", &first.commit, "--auto-approve", "--lock-timeout", "2s"])
             .exits(5)
@@ -287,9 +285,7 @@ fn a_holder_that_beats_is_not_overtaken() {
 fn who_waits_gets_the_stack_when_it_is_free() {
     scenario(|mut world| {
         world.set("INFRA_ROLLBACK_LEASE_MILLISECONDS", SHORT_LEASE);
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, _, tool) = applying_on_the_way_back(&world);
         let waits = world.start(&["to", &first.commit, "--auto-approve", "--lock-timeout", "60s"]);
         std::thread::sleep(std::time::Duration::from_millis(1000));
         world.put_out("go");

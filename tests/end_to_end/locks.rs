@@ -1,6 +1,6 @@
 //! Terraform's own lock, our own lock, and who gets through.
 
-use rollback_tests::{Release, World, data, moved, scale, scenario, wait_until};
+use rollback_tests::{Background, Release, World, data, kill, moved, scale, scenario, wait_until};
 
 /// A resource whose making says that it has begun and waits until it may end.
 pub const WAITING: &str = "resource \"terraform_data\" \"waiting\" {\n  provisioner \"local-exec\" {\n    command = \
@@ -13,6 +13,22 @@ pub fn waiting_on_the_way_back(world: &World) -> (Release, Release) {
     let second = world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
     world.remove_out("go");
     world.remove_out("begun");
+    (first, second)
+}
+
+/// Goes back to the first of those until Terraform applies.
+pub fn applying_on_the_way_back(world: &World) -> (Release, Release, Background) {
+    let (first, second) = waiting_on_the_way_back(world);
+    let tool = world.start(&["to", &first.commit, "--auto-approve"]);
+    wait_until("our apply", || world.is_out("begun"));
+    (first, second, tool)
+}
+
+/// The tool is killed then; Terraform goes on.
+pub fn killed_on_the_way_back(world: &World) -> (Release, Release) {
+    let (first, second, tool) = applying_on_the_way_back(world);
+    kill(tool.pid());
+    tool.wait().died(9);
     (first, second)
 }
 
@@ -42,9 +58,7 @@ fn a_terraform_that_holds_the_lock_is_named() {
 #[test]
 fn a_terraform_beside_our_apply_is_refused() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, _, tool) = applying_on_the_way_back(&world);
         let beside = world.terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
         beside.exits(1).says("Error acquiring the state lock");
         world
@@ -60,9 +74,7 @@ fn a_terraform_beside_our_apply_is_refused() {
 #[test]
 fn a_second_rollback_is_told_who_holds_what() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, _, tool) = applying_on_the_way_back(&world);
         let run = world.last_run();
         let locks = world.tool(&["locks", "--json"]).json();
         assert_eq!(locks["locks"][0]["holder"]["run"], run.as_str());
@@ -110,9 +122,7 @@ fn many_at_once_end_well_or_locked() {
 #[test]
 fn snapshots_and_questions_go_on_beside_a_rollback() {
     scenario(|world| {
-        let (first, second) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
+        let (first, second, tool) = applying_on_the_way_back(&world);
         for question in [
             &["releases"][..],
             &["runs"],

@@ -1,8 +1,8 @@
 //! The shared store: the same commands with `--store s3://…`, on emulators of S3 and DynamoDB.
 
-use rollback_tests::{World, data, kill, moved, shared_store, wait_until};
+use rollback_tests::{World, data, moved, shared_store};
 
-use crate::locks::waiting_on_the_way_back;
+use crate::locks::killed_on_the_way_back;
 
 /// Runs a test in a world whose store is a bucket and a table of its own.
 pub fn scenario(test: impl FnOnce(World)) {
@@ -65,11 +65,7 @@ fn two_clones_share_the_releases_of_the_configured_store() {
 #[test]
 fn it_is_killed_on_the_way_and_resumes() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
-        kill(tool.pid());
-        tool.wait().died(9);
+        let (first, _) = killed_on_the_way_back(&world);
         world.put_out("go");
         world.wait_for_object("terraform_data.waiting");
         world.tool(&["resume", "--auto-approve"]).exits(0);

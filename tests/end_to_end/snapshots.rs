@@ -1,8 +1,8 @@
 //! What a snapshot must not take for the deploy of a commit.
 
-use rollback_tests::{data, kill, moved, scenario, wait_until};
+use rollback_tests::{data, moved, scenario, wait_until};
 
-use crate::locks::{WAITING, waiting_on_the_way_back};
+use crate::locks::{WAITING, killed_on_the_way_back};
 
 #[test]
 fn no_snapshot_of_half_an_apply() {
@@ -72,11 +72,7 @@ fn no_snapshot_of_what_was_rolled_back_by_another_name() {
 #[test]
 fn no_snapshot_while_a_run_has_stopped_halfway() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
-        kill(tool.pid());
-        tool.wait().died(9);
+        killed_on_the_way_back(&world);
         world.tool(&["snapshot"]).exits(5).says("resume");
         world.put_out("go");
         world.tool(&["resume", "--auto-approve"]).exits(0);
@@ -87,11 +83,7 @@ fn no_snapshot_while_a_run_has_stopped_halfway() {
 #[test]
 fn no_snapshot_of_what_a_run_left_that_was_given_up() {
     scenario(|world| {
-        let (first, _) = waiting_on_the_way_back(&world);
-        let tool = world.start(&["to", &first.commit, "--auto-approve"]);
-        wait_until("our apply", || world.is_out("begun"));
-        kill(tool.pid());
-        tool.wait().died(9);
+        killed_on_the_way_back(&world);
         world.put_out("go");
         world.wait_for_object("terraform_data.waiting");
         world.tool(&["abort"]).exits(0);

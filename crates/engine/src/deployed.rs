@@ -19,6 +19,13 @@ pub struct Deployed {
     pub configuration: Configuration,
 }
 
+impl Deployed {
+    /// What the release that tells it has of the stack.
+    pub fn record(&self) -> Option<&StackRecord> {
+        self.release.as_ref().map(|(_, record)| record)
+    }
+}
+
 /// How many releases are looked at for one that tells what was deployed.
 pub(crate) const LOOK_BACK: usize = 50;
 

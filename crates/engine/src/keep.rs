@@ -42,7 +42,7 @@ impl Drive<'_> {
             context.observer.stage(&stack.stack, Stage::BackingUp);
             let known = context.stack(&stack.stack)?;
             let deployed = deployed::of_commit(context, known, &stack.deployed)?;
-            let record = deployed.release.as_ref().map(|(_, record)| record);
+            let record = deployed.record();
             let tree = tree_at(&context.repository, context.store.as_ref(), &stack.deployed, record)?;
             let folder = context.root.join(&known.dir);
             let downloaded = match &deployed.release {

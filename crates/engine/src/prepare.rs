@@ -117,11 +117,10 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         &target_end,
         &mut warnings,
     )?;
-    let deployed_record = deployed.release.as_ref().map(|(_, record)| record);
     let secrets = secrets::of_variables(
         context,
         &[&deployed.configuration, &goal.configuration],
-        &[deployed_record, goal.record()],
+        &[deployed.record(), goal.record()],
     );
     let deployed_tree = context.repository.tree(&deployed.commit).ok();
     let deployed_tree = deployed_tree.as_ref().map(|tree| tree as &dyn FileTree);
@@ -136,7 +135,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         goal_values: Values::new(context, stack, goal_tree, &goal.dir, goal.record()),
         deployed: &deployed,
         deployed_tree,
-        deployed_values: Values::new(context, stack, deployed_tree, &deployed.dir, deployed_record),
+        deployed_values: Values::new(context, stack, deployed_tree, &deployed.dir, deployed.record()),
         live: &live,
         input: Input {
             current: &current,

@@ -1,4 +1,5 @@
-//! Requests to a store that may be far away, several at a time.
+//! Requests to a store that may be far away, several at a time. They are few, so that each has a thread of its own from the
+//! first; thousands, shared out among some threads, are what upkeep has.
 
 /// So many threads wait at once. A store's client has about as many connections.
 const AT_ONCE: usize = 20;

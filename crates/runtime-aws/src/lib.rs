@@ -27,6 +27,7 @@ mod appconfig;
 mod ecr;
 mod ecs;
 mod failure;
+mod key;
 mod logs;
 mod metrics;
 mod parameter;

@@ -103,7 +103,7 @@ fn ends(context: &Context, stack: &Stack, live: Option<&State>, version: &StateV
                 commit: &deployed.commit,
                 dir: &deployed.dir,
                 release: deployed.release.as_ref().map(|(release, _)| release),
-                record: deployed.release.as_ref().map(|(_, record)| record),
+                record: deployed.record(),
             };
             end.place(context)
         },

@@ -28,7 +28,7 @@ pub(super) fn ends(way: &Way<'_>, joined: &Joined) -> Result<Ends> {
         commit: &deployed.commit,
         dir: &deployed.dir,
         release: deployed.release.as_ref().map(|(release, _)| release),
-        record: deployed.release.as_ref().map(|(_, record)| record),
+        record: deployed.record(),
     };
     let to = policy::End {
         commit,

@@ -115,7 +115,7 @@ impl Way<'_> {
 
 fn lock_of(context: &Context, deployed: &Deployed) -> Result<Option<Vec<u8>>> {
     // The release has what Terraform worked with, which may be newer than what the commit says.
-    if let Some(blob) = deployed.release.as_ref().and_then(|(_, record)| record.lock_file) {
+    if let Some(blob) = deployed.record().and_then(|record| record.lock_file) {
         return Ok(Some(context.store.get_blob(&blob)?));
     }
     let path = in_dir(&deployed.dir, ".terraform.lock.hcl");

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, CatalogueError, Listing, Unreadable};
 use crate::manifest::{self, Purpose};
+use crate::parallel::{THREADS, in_parallel};
 use crate::record::FORMAT;
 use crate::{Created, Entry, Release, ReleaseId, Replaced, StoreError, Summary, keys};
 
@@ -20,9 +21,6 @@ const PAGE: usize = 1000;
 
 /// How many more rows than manifests are asked for: some may belong to no manifest.
 const SPARE: usize = 8;
-
-/// How many manifests are fetched at once.
-const READERS: usize = 16;
 
 /// After this many hours a row without a manifest belongs to nobody.
 const ABANDONED_HOURS: i64 = 24;
@@ -139,7 +137,7 @@ impl Catalogue<'_> {
         let mut rebuilt = Rebuilt::default();
         let mut rows = self.rows(None, PAGE)?;
         let all = crate::all_keys(self.store, &keys::releases(&self.project))?;
-        for (done, page) in all.chunks(READERS * 4).enumerate() {
+        for (done, page) in all.chunks(THREADS * 4).enumerate() {
             let mut ids = Vec::new();
             for key in page {
                 match name_of(key).parse::<ReleaseId>() {
@@ -163,7 +161,7 @@ impl Catalogue<'_> {
                     }),
                 }
             }
-            progress((done * READERS * 4 + page.len()).min(all.len()), all.len());
+            progress((done * THREADS * 4 + page.len()).min(all.len()), all.len());
         }
         rebuilt.removed = self.remove_abandoned_rows()?;
         Ok(rebuilt)
@@ -323,22 +321,8 @@ impl Catalogue<'_> {
                     .map_err(|problem| problem.reason()),
             ))
         };
-        let answers: Vec<Result<_, StoreError>> = if ids.len() < READERS {
-            ids.iter().map(read).collect()
-        } else {
-            std::thread::scope(|scope| {
-                let threads: Vec<_> = ids
-                    .chunks(ids.len().div_ceil(READERS))
-                    .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
-                    .collect();
-                let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
-                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                };
-                threads.into_iter().flat_map(join).collect()
-            })
-        };
         let mut found = Vec::new();
-        for (id, answer) in ids.iter().zip(answers) {
+        for (id, answer) in ids.iter().zip(in_parallel(ids, read)) {
             if let Some(summary) = answer? {
                 found.push((id.clone(), summary));
             }

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::records::{each_page, projects};
 use super::retention::expired;
-use super::{Progress, Removal, Retention, in_parallel};
+use super::{Progress, Removal, Retention};
+use crate::parallel::in_parallel;
 use crate::{
     BlobId, Catalogue, CatalogueError, Created, Entry, Leftover, ReleaseId, Replaced, Store, StoreError, StoredBlob,
     Summary, keys,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::Progress;
 use super::records::each_page;
-use super::{Progress, in_parallel};
+use crate::parallel::in_parallel;
 use crate::{BlobId, Created, Store, StoreError, keys};
 
 /// How many blobs are read and written at once.

@@ -131,11 +131,7 @@ mod tests {
         let text = format!(
             "[[step]]\nkind='command'\nlook='cat value'\ngo='echo \"$TARGET\" > value; echo went from $FROM'\n{more}"
         );
-        let table = rollback_config::project::parse(&text, "infra-rollback.toml")
-            .unwrap()
-            .steps
-            .remove(0);
-        super::super::step(&table, folder).unwrap().unwrap().1
+        super::super::step_of_text(&text, folder)
     }
 
     #[test]
@@ -159,11 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("value"), "one\n").unwrap();
         let text = "[[step]]\nkind='command'\nlook='cat value'\ngo='true'\nreversibility='irreversible'";
-        let table = rollback_config::project::parse(text, "infra-rollback.toml")
-            .unwrap()
-            .steps
-            .remove(0);
-        let step = super::super::step(&table, folder.path()).unwrap().unwrap().1;
+        let step = super::super::step_of_text(text, folder.path());
         let error = step
             .go(&json!({"value": "one"}), &json!({"value": "zero"}), &Silent)
             .unwrap_err();

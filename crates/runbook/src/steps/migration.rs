@@ -299,11 +299,7 @@ mod tests {
         let text = format!(
             "[[step]]\nkind='migration'\nshow='cat list'\nrevert='n=$(($(wc -l < list) - ROLLBACK_COUNT)); head -n $n list > new; mv new list; echo x >> calls'\n{more}"
         );
-        let table = rollback_config::project::parse(&text, "infra-rollback.toml")
-            .unwrap()
-            .steps
-            .remove(0);
-        super::super::step(&table, folder).unwrap().unwrap().1
+        super::super::step_of_text(&text, folder)
     }
 
     fn calls(folder: &Path) -> usize {
@@ -377,11 +373,7 @@ mod tests {
             ("echo irreversible migration >&2; exit 1", "irreversible migration"),
         ] {
             let text = format!("[[step]]\nkind='migration'\nshow='cat list'\nrevert='{revert}'");
-            let table = rollback_config::project::parse(&text, "infra-rollback.toml")
-                .unwrap()
-                .steps
-                .remove(0);
-            let step = super::super::step(&table, folder.path()).unwrap().unwrap().1;
+            let step = super::super::step_of_text(&text, folder.path());
             let error = step
                 .go(&json!({"applied": ["a", "b"]}), &json!({"applied": ["a"]}), &Silent)
                 .unwrap_err();
@@ -399,11 +391,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("list"), "a\nb\n").unwrap();
         let text = "[[step]]\nkind='migration'\nshow='cat list'\nrevert='rm list'";
-        let table = rollback_config::project::parse(text, "infra-rollback.toml")
-            .unwrap()
-            .steps
-            .remove(0);
-        let step = super::super::step(&table, folder.path()).unwrap().unwrap().1;
+        let step = super::super::step_of_text(text, folder.path());
         let error = step
             .go(&json!({"applied": ["a", "b"]}), &json!({"applied": ["a"]}), &Silent)
             .unwrap_err();

@@ -23,3 +23,10 @@ pub fn step(table: &StepTable, root: &Path) -> Option<Made<dyn Step>> {
         _ => None,
     }
 }
+
+/// The step that a text of infra-rollback.toml describes.
+#[cfg(test)]
+fn step_of_text(text: &str, root: &Path) -> Box<dyn Step> {
+    let project = rollback_config::project::parse(text, "infra-rollback.toml").unwrap();
+    step(&project.steps[0], root).unwrap().unwrap().1
+}

@@ -14,7 +14,6 @@ use rollback_runbook::process::last_words;
 use rollback_runbook::runner::{CommandRunner, Order, looked};
 use rollback_runbook::step::{Progress, Silent, StepError, StepPlan};
 use rollback_runbook::steps::TaskSettings;
-use sha2::{Digest, Sha256};
 
 use super::api::{self, Revision};
 use super::definition::{self, short};
@@ -25,6 +24,7 @@ use super::rollout::find_or_register;
 use super::stable::why;
 use crate::account::Account;
 use crate::failure::{AfterChange, Call};
+use crate::key::key;
 use crate::waiting::Wait;
 
 /// How long the last lines of a task that has stopped may be on their way.
@@ -57,25 +57,14 @@ enum Purpose {
 impl TaskRunner {
     /// `step` is what the step is called.
     pub(super) fn new(account: Account, settings: TaskSettings, step: &str, patience: Duration) -> TaskRunner {
-        let mut hash = Sha256::new();
         let of = |text: &Option<String>| text.clone().unwrap_or_default();
-        let parts = [
-            settings.cluster.clone(),
-            of(&settings.service),
-            of(&settings.task_definition),
-            of(&settings.container),
-            step.to_owned(),
-        ];
-        for part in parts {
-            hash.update(part.len().to_be_bytes());
-            hash.update(part);
-        }
-        let key: String = hash
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let key = key(&[
+            &settings.cluster,
+            &of(&settings.service),
+            &of(&settings.task_definition),
+            &of(&settings.container),
+            step,
+        ]);
         TaskRunner {
             account,
             settings,

@@ -13,7 +13,6 @@ use rollback_runbook::step::{Binding, Progress, Rebound, Reversibility, Step, St
 use rollback_runbook::{Common, Made, SettingsError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::api::{self, Source};
 use super::application::{Count, counts};
@@ -23,6 +22,7 @@ use super::target::Target;
 use crate::account::Account;
 use crate::ecs::Name;
 use crate::failure::AfterChange;
+use crate::key::key;
 use crate::settings::{parse, read};
 
 /// Hundreds of gigabytes take hours.
@@ -193,22 +193,12 @@ impl Database {
 
     /// What a new instance is called: the same for the same restore, and for no other.
     pub(super) fn name(&self, source: &Source, run: &str) -> (String, String) {
-        let mut hash = Sha256::new();
         // Whichever instance is used: a moment's restore changes that, and keeps its name.
         let (kind, asked) = match source {
             Source::Snapshot(snapshot) => ("snapshot", snapshot.clone()),
             Source::Moment { time, .. } => ("moment", time.to_string()),
         };
-        for part in [self.instance.as_str(), kind, &asked, run] {
-            hash.update(part.len().to_be_bytes());
-            hash.update(part);
-        }
-        let key: String = hash
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let key = key(&[self.instance.as_str(), kind, &asked, run]);
         let base: String = self.instance.chars().take(LONGEST_BASE).collect();
         (format!("{}-{}", base.trim_end_matches('-'), &key[..8]), key)
     }
