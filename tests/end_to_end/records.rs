@@ -211,6 +211,69 @@ fn a_forward_plan_is_checked() {
     });
 }
 
+/// What an update in place loses, and what cannot be set back, with the project's own knowledge; and outside of any project.
+#[test]
+fn a_forward_plan_that_only_updates_is_checked() {
+    scenario(|world| {
+        let plan = |kind: &str, before: &str, after: &str, marks: &str| {
+            format!(
+                r#"{{"format_version":"1.2","terraform_version":"1.11.4","resource_changes":[{{"address":"{kind}.main",
+                "mode":"managed","type":"{kind}","name":"main","provider_name":"registry.terraform.io/hashicorp/aws",
+                "change":{{"actions":["update"],"before":{before},"after":{after},"after_unknown":{{}},
+                "before_sensitive":{marks},"after_sensitive":{marks}}}}}]}}"#
+            )
+        };
+        let elsewhere = world.out.join("elsewhere");
+        std::fs::create_dir_all(&elsewhere).unwrap();
+        let check = |text: &str| {
+            world.put("plan.json", text);
+            let ran = world.tool(&["check", "plan.json"]);
+            let apart = world.tool_in(&elsewhere, &["check", world.repo.join("plan.json").to_str().unwrap()]);
+            (ran, apart)
+        };
+        let days = |days: u32| format!(r#"{{"id":"x","retention_in_days":{days}}}"#);
+        let (ran, apart) = check(&plan("aws_cloudwatch_log_group", &days(30), &days(7), "{}"));
+        for ran in [ran, apart] {
+            ran.exits(3)
+                .says("aws_cloudwatch_log_group.main (data-loss)")
+                .says("no rollback brings back")
+                .never_says("can be undone");
+        }
+        let (ran, _) = check(&plan(
+            "aws_db_instance",
+            r#"{"engine_version":"14.9-hidden"}"#,
+            r#"{"engine_version":"15.4-hidden"}"#,
+            r#"{"engine_version":true}"#,
+        ));
+        ran.exits(3)
+            .says("aws_db_instance.main (irreversible)")
+            .says("It cannot go back")
+            .never_says("hidden");
+        check(&plan(
+            "aws_db_instance",
+            r#"{"instance_class":"a"}"#,
+            r#"{"instance_class":"b"}"#,
+            "{}",
+        ))
+        .0
+        .exits(0)
+        .says("Everything in this plan can be undone");
+
+        let own = plan("acme_ledger", r#"{"size":1}"#, r#"{"size":2}"#, "{}");
+        check(&own).0.exits(0);
+        world.put(
+            "own.toml",
+            "[rules.acme_ledger]\nsize = { rule = \"no-decrease\", message = \"A ledger only grows.\" }\n",
+        );
+        world.put("infra-rollback.toml", "[knowledge]\nfiles = [\"own.toml\"]\n");
+        let (ran, apart) = check(&own);
+        ran.exits(3).says("A ledger only grows.");
+        apart.exits(0);
+        world.put("own.toml", "[rules.acme_ledger]\nsize = { rule = \"grows\" }\n");
+        check(&own).0.exits(2).says("own.toml:2:");
+    });
+}
+
 #[test]
 fn plans_of_two_files_need_nothing_else() {
     scenario(|world| {

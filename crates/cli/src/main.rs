@@ -137,7 +137,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<u8> {
         Command::Drill(own) => commands::drill::run(global, own, output),
         Command::Bake(own) => commands::bake::run(global, own, output),
         Command::Report(own) => commands::report::run(global, own, output).map(done),
-        Command::Check(own) => commands::check::run(own, output),
+        Command::Check(own) => commands::check::run(global, own, output),
         Command::Policy(own) => commands::policy::run(global, own, output),
         Command::Locks(own) => match &own.command {
             None => commands::locks::list(global, output).map(done),

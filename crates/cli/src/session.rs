@@ -163,7 +163,7 @@ pub fn open_in(folder: &Path, global: &Global, opened: Option<Arc<dyn Store>>, a
         let catalogue = Catalogue::new(store.as_ref(), &located.project);
         rollback_engine::context::keep_name(&mut located.stacks, &located.root, &catalogue)?;
     }
-    let knowledge = knowledge(&located)?;
+    let knowledge = knowledge(&located.root, &located.settings)?;
     let checks = Arc::new(checks(&located)?);
     let parts = steps::parts(
         &located.settings,
@@ -233,11 +233,20 @@ pub fn template(located: &Located, file: Option<&str>) -> Result<Option<String>>
     Ok(Some(text))
 }
 
+/// What is known of resource types where one stands: the project's own files too, where there is a project.
+pub fn knowledge_here(global: &Global) -> Result<Knowledge> {
+    let folder = std::env::current_dir()?;
+    match rollback_engine::context::settings_around(&folder, global.config.as_deref())? {
+        Some((root, settings)) => knowledge(&root, &settings),
+        None => Ok(Knowledge::built_in()),
+    }
+}
+
 /// What is known of resource types, the project's own files included.
-pub fn knowledge(located: &Located) -> Result<Knowledge> {
+pub fn knowledge(root: &Path, settings: &Project) -> Result<Knowledge> {
     let mut knowledge = Knowledge::built_in();
-    for file in &located.settings.knowledge.files {
-        let path = located.root.join(file);
+    for file in &settings.knowledge.files {
+        let path = root.join(file);
         let text = std::fs::read_to_string(&path)
             .map_err(|error| EngineError::usage(format!("{} cannot be read: {error}", path.display())))?;
         knowledge.extend(file, &text).map_err(|error| {

@@ -6,6 +6,13 @@ use std::collections::BTreeSet;
 use rollback_inverse::{Knowledge, Rule};
 use rollback_terraform::{Plan, ResourceChange};
 
+/// Whether anybody has changed the object. Terraform also reports objects of which only marks or the record's form differ, and
+/// those with an attribute that is another one at every look (the time up to which a database can be restored).
+pub(crate) fn is_somebodys(knowledge: &Knowledge, drift: &ResourceChange, attributes: &[String]) -> bool {
+    let is_volatile = |attribute: &String| knowledge.has_rule(&drift.kind, attribute, Rule::Volatile);
+    drift.deletes() || !attributes.iter().all(is_volatile)
+}
+
 /// Who moved an object; none where it may have been a person. Everything that has changed of it must be of a controller,
 /// what the provider computes aside, and the plan must leave the object alone: where the configuration sets a value of its
 /// own, the two of them are at odds, and a person should know.
@@ -33,4 +40,29 @@ pub(crate) fn controller(
     }
     let owners: Vec<&str> = owners.into_iter().collect();
     (!owners.is_empty()).then(|| owners.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn counts(kind: &str, actions: &[&str], attributes: &[&str]) -> bool {
+        let row = json!({ "address": format!("{kind}.x"), "mode": "managed", "type": kind, "change": { "actions": actions } });
+        let drift: ResourceChange = serde_json::from_value(row).unwrap();
+        let attributes: Vec<String> = attributes.iter().map(|name| (*name).to_owned()).collect();
+        is_somebodys(&Knowledge::built_in(), &drift, &attributes)
+    }
+
+    #[test]
+    fn nobody_has_changed_what_passes_by_itself_or_differs_in_nothing() {
+        let update = &["update"][..];
+        assert!(!counts("aws_db_instance", update, &["latest_restorable_time"]));
+        assert!(!counts("terraform_data", update, &[]));
+        assert!(counts("terraform_data", &["delete"], &[]));
+        assert!(counts("aws_db_instance", update, &["latest_restorable_time", "tags"]));
+        // What the provider computes can be somebody's doing all the same: a stopped machine, another content.
+        assert!(counts("aws_instance", update, &["instance_state"]));
+        assert!(counts("aws_s3_object", update, &["etag"]));
+    }
 }

@@ -12,7 +12,7 @@ use rollback_terraform::{Action, Plan, ResourceChange};
 use serde::{Deserialize, Serialize};
 
 use crate::differences::{self, Difference};
-use crate::drift::controller;
+use crate::drift::{self, controller};
 
 /// What happens to one object.
 #[derive(Clone, Debug, Serialize)]
@@ -201,6 +201,9 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
     for drift in plan.resource_drift.iter().filter(|change| change.mode == "managed") {
         reconciled.refusals.extend(another_object(drift));
         let attributes = differences::changed_attributes(&drift.change.before, &drift.change.after);
+        if !drift::is_somebodys(input.knowledge, drift, &attributes) {
+            continue;
+        }
         reconciled.drift.push(Drift {
             address: drift.address.clone(),
             actions: words(drift),

@@ -81,62 +81,70 @@ fn on_update(rule: &AttributeRule, change: &mut Change, before: &Map<String, Val
     let null = Value::Null;
     let now = before.get(&rule.attribute).unwrap_or(&null);
     let then = after.get(&rule.attribute).unwrap_or(&null);
-    let less = || number::compare(then, now).is_some_and(std::cmp::Ordering::is_lt);
-    match rule.rule {
-        Rule::NoDecrease if less() => {
-            let reason = going_down(change, &rule.attribute);
-            impossible(change, reason, rule);
+    match of_update(rule.rule, now, then) {
+        Some(Consequence::Impossible) => {
+            // As they may be shown: masked, where they are sensitive.
+            let side = |side: Option<&Value>| side.and_then(|side| side.get(&rule.attribute)).cloned();
+            let (now, then) = (side(change.before()), side(change.after()));
+            impossible(change, obstacle(rule, now.as_ref(), then.as_ref()), rule);
         }
-        Rule::NoDowngrade => {
-            if let (Some(now), Some(then)) = (now.as_str(), then.as_str())
-                && number::compare_versions(then, now).is_lt()
-            {
-                let reason = going_down(change, &rule.attribute);
-                impossible(change, reason, rule);
-            }
-        }
-        Rule::NoDisable if is_true(now) && !is_true(then) => {
-            impossible(
-                change,
-                format!("{} cannot be switched off again.", rule.attribute),
-                rule,
-            );
-        }
-        Rule::NoChange => {
-            impossible(
-                change,
-                format!("{} cannot be changed once it is set.", rule.attribute),
-                rule,
-            );
-        }
-        Rule::DataLossOnChange => {
+        Some(Consequence::LosesData) => {
             change.at_least(Reversibility::DataLoss);
             note(change, rule);
         }
-        Rule::DataLossOnDisable if is_true(now) && !is_true(then) => {
-            change.at_least(Reversibility::DataLoss);
-            note(change, rule);
-        }
-        Rule::DataLossOnDecrease if less() => {
-            change.at_least(Reversibility::DataLoss);
-            note(change, rule);
-        }
-        _ => {}
+        None => {}
     }
 }
 
-/// Names the two values as they may be shown: masked, where they are sensitive.
-fn going_down(change: &Change, attribute: &str) -> String {
-    let shown = |side: Option<&Value>| match side.and_then(|side| side.get(attribute)) {
+/// What changing an attribute in place means beyond the change itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// The provider, or the service behind it, refuses it.
+    Impossible,
+    LosesData,
+}
+
+/// What a rule says of an update of its attribute from `now` to `then`; none where it says nothing.
+pub(crate) fn of_update(rule: Rule, now: &Value, then: &Value) -> Option<Consequence> {
+    let less = || number::compare(then, now).is_some_and(std::cmp::Ordering::is_lt);
+    let switched_off = || is_true(now) && !is_true(then);
+    match rule {
+        Rule::NoDecrease => less().then_some(Consequence::Impossible),
+        Rule::NoDowngrade => {
+            let older = number::compare_versions(then.as_str()?, now.as_str()?).is_lt();
+            older.then_some(Consequence::Impossible)
+        }
+        Rule::NoDisable => switched_off().then_some(Consequence::Impossible),
+        Rule::NoChange => Some(Consequence::Impossible),
+        Rule::DataLossOnChange => Some(Consequence::LosesData),
+        Rule::DataLossOnDisable => switched_off().then_some(Consequence::LosesData),
+        Rule::DataLossOnDecrease => less().then_some(Consequence::LosesData),
+        Rule::DataLossOnShorterRetention => {
+            let for_ever = |value: &Value| number::compare(value, &Value::from(0)).is_some_and(|order| order.is_eq());
+            let shorter = !for_ever(then) && (for_ever(now) || less());
+            shorter.then_some(Consequence::LosesData)
+        }
+        _ => None,
+    }
+}
+
+/// Why an update is impossible, with the values as they may be shown.
+pub(crate) fn obstacle(rule: &AttributeRule, now: Option<&Value>, then: Option<&Value>) -> String {
+    let shown = |value: Option<&Value>| match value {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
         None => "nothing".to_string(),
     };
-    format!(
-        "{attribute} would have to go down from {} to {}.",
-        shown(change.before()),
-        shown(change.after())
-    )
+    let attribute = &rule.attribute;
+    match rule.rule {
+        Rule::NoDisable => format!("{attribute} cannot be switched off again."),
+        Rule::NoChange => format!("{attribute} cannot be changed once it is set."),
+        _ => format!(
+            "{attribute} would have to go down from {} to {}.",
+            shown(now),
+            shown(then)
+        ),
+    }
 }
 
 /// Whether a switch is on: a boolean, a word of the service's own, or a block with `enabled` or `status` in it.

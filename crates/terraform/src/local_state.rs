@@ -123,6 +123,15 @@ fn read_info(path: &Path) -> Option<LockInfo> {
     serde_json::from_slice(&fs::read(lock_info_path(path)).ok()?).ok()
 }
 
+/// In place: whoever is killed here leaves half a note, which the next holder overwrites, and no file of another name beside
+/// somebody's state.
+fn write_info(path: &Path, info: &LockInfo) -> Result<(), TerraformError> {
+    let place = lock_info_path(path);
+    private::create_file(&place)?
+        .write_all_at(&serde_json::to_vec(info).unwrap_or_default(), 0)
+        .map_err(TerraformError::io("write", &place))
+}
+
 /// The way to a lock; see [`LocalLock`].
 pub struct LocalState;
 
@@ -185,12 +194,8 @@ impl LocalState {
                     identity: found,
                     info,
                 };
-                private::create_file(&lock_info_path(path))
-                    .and_then(|note| {
-                        note.write_all_at(&serde_json::to_vec(&lock.info).unwrap_or_default(), 0)
-                            .map_err(TerraformError::io("write", lock_info_path(path)))
-                    })
-                    // A missing note costs others the holder's name, nothing more; the lock itself is what counts.
+                // A missing note costs others the holder's name, nothing more; the lock itself is what counts.
+                write_info(path, &lock.info)
                     .unwrap_or_else(|error| tracing::warn!(%error, "the note about the lock was not written"));
                 return Ok(lock);
             }
@@ -338,7 +343,7 @@ pub fn announce(live: &Path, operation: &str) -> Option<Announcement> {
     }
     let note = lock_info_path(live);
     let info = LockInfo::new(operation, live);
-    private::write_file(&note, &serde_json::to_vec(&info).ok()?).ok()?;
+    write_info(live, &info).ok()?;
     Some(Announcement {
         note,
         id: info.id,

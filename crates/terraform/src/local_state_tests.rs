@@ -89,8 +89,13 @@ fn an_announcement_comes_and_goes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("terraform.tfstate");
     std::fs::write(&path, "{}").unwrap();
+    // Written in place over one that was left: a kill in between leaves no file of another name in somebody's folder.
+    std::fs::write(lock_info_path(&path), "half a no").unwrap();
+    let left = std::fs::metadata(lock_info_path(&path)).unwrap();
     let note = announce(&path, "rollback").unwrap();
-    assert!(lock_info_path(&path).exists());
+    let written = std::fs::metadata(lock_info_path(&path)).unwrap();
+    assert_eq!(identity(&written), identity(&left));
+    assert_eq!(read_info(&path).unwrap().operation, "rollback");
     drop(note);
     assert!(!lock_info_path(&path).exists());
     let _lock = LocalState::lock(&path, "x").unwrap();

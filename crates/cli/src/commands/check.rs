@@ -1,15 +1,16 @@
 //! `check PLAN.json`: can this forward plan be rolled back? For CI, before the deploy.
 
 use rollback_engine::error::{EngineError, Result};
-use rollback_inverse::{Knowledge, Reversibility};
+use rollback_inverse::{Knowledge, Redactor, Reversibility, Update};
 use rollback_terraform::{Plan, ResourceChange};
 use serde_json::json;
 
-use crate::arguments::CheckArguments;
+use crate::arguments::{CheckArguments, Global};
 use crate::output::{Output, Tone};
+use crate::session;
 
 /// 0 where everything could be undone, 3 where something could not.
-pub fn run(arguments: &CheckArguments, output: &Output) -> Result<u8> {
+pub fn run(global: &Global, arguments: &CheckArguments, output: &Output) -> Result<u8> {
     let bytes = std::fs::read(&arguments.plan)
         .map_err(|error| EngineError::failed(format!("{} cannot be read: {error}", arguments.plan.display())))?;
     let plan = Plan::parse(bytes).map_err(|error| {
@@ -20,12 +21,16 @@ pub fn run(arguments: &CheckArguments, output: &Output) -> Result<u8> {
             _ => error,
         }
     })?;
-    let knowledge = Knowledge::built_in();
+    let knowledge = session::knowledge_here(global)?;
+    let redactor = Redactor::new([], std::iter::empty::<String>(), &knowledge);
     let mut findings = Vec::new();
     for change in plan.resource_changes.iter().filter(|change| change.is_managed()) {
-        if let Some((reversibility, why)) = judge(change, &knowledge) {
-            findings.push((change, reversibility, why));
-        }
+        let found = judge(change, &knowledge, &redactor);
+        findings.extend(
+            found
+                .into_iter()
+                .map(|(reversibility, why)| (change, reversibility, why)),
+        );
     }
     findings.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.address.cmp(&b.0.address)));
     let worst = findings
@@ -60,31 +65,41 @@ pub fn run(arguments: &CheckArguments, output: &Output) -> Result<u8> {
 }
 
 /// What a later rollback could not bring back.
-fn judge(change: &ResourceChange, knowledge: &Knowledge) -> Option<(Reversibility, String)> {
+fn judge(change: &ResourceChange, knowledge: &Knowledge, redactor: &Redactor) -> Vec<(Reversibility, String)> {
     if change.has_unknown_action() {
-        return Some((
+        return vec![(
             Reversibility::Irreversible,
             "terraform plans an action that this version does not know".to_owned(),
-        ));
+        )];
     }
-    if !change.deletes() {
-        return None;
+    if change.deletes() {
+        return vec![of_deletion(knowledge, &change.kind)];
     }
-    match knowledge.kind(&change.kind) {
-        Some(known) if !known.holds.is_empty() => Some((
-            known.destroy.max(Reversibility::DataLoss),
-            format!(
-                "it would be destroyed, and {} with it: a rollback makes it anew, empty",
-                known.holds
-            ),
-        )),
-        Some(known) if known.destroy > Reversibility::Lossless => Some((
-            known.destroy,
-            "it would be destroyed; a rollback makes another one".to_owned(),
-        )),
-        _ => Some((
-            Reversibility::RecreatedEmpty,
-            "it would be destroyed; a rollback makes it anew with another id".to_owned(),
-        )),
+    if !change.updates() {
+        return Vec::new();
     }
+    let body = &change.change;
+    let update = Update {
+        kind: &change.kind,
+        before: &body.before,
+        after: &body.after,
+        unknown: &body.after_unknown,
+        shown_before: &redactor.mask_marked(&change.kind, &body.before_sensitive, &body.before),
+        shown_after: &redactor.mask_marked(&change.kind, &body.after_sensitive, &body.after),
+    };
+    let obstacles = update.obstacles(knowledge).into_iter();
+    obstacles.map(|found| (found.reversibility, found.reason)).collect()
+}
+
+fn of_deletion(knowledge: &Knowledge, kind: &str) -> (Reversibility, String) {
+    let known = knowledge.kind(kind);
+    let destroy = known.map_or(Reversibility::Lossless, |known| known.destroy);
+    let reason = match known {
+        Some(known) if destroy >= Reversibility::DataLoss && !known.holds.is_empty() => format!(
+            "it would be destroyed, and {} with it: a rollback makes it anew, empty",
+            known.holds
+        ),
+        _ => "it would be destroyed; a rollback makes it anew with another id".to_owned(),
+    };
+    (destroy.max(Reversibility::RecreatedEmpty), reason)
 }

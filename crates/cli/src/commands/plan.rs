@@ -10,7 +10,7 @@ use rollback_engine::reconcile::{self, reconcile};
 use rollback_engine::steps;
 use rollback_engine::target::Target;
 use rollback_inverse::redact::Redactor;
-use rollback_inverse::{Direction, Input, Knowledge, Step, compute};
+use rollback_inverse::{Direction, Input, Step, compute};
 use rollback_state::State;
 
 use super::to::restore_databases;
@@ -21,7 +21,7 @@ use crate::{plan_view, session};
 /// Plans; nothing is changed. 2 with `--detailed-exitcode` where there is something to do.
 pub fn run(global: &Global, arguments: &PlanArguments, output: &Output) -> Result<u8> {
     let something = match (&arguments.from_state, &arguments.to_state) {
-        (Some(from), Some(to)) => of_files(from, to, arguments, output)?,
+        (Some(from), Some(to)) => of_files(global, from, to, arguments, output)?,
         _ => of_revision(global, arguments, output)?,
     };
     Ok(if something && arguments.detailed_exitcode { 2 } else { 0 })
@@ -53,7 +53,7 @@ fn of_revision(global: &Global, arguments: &PlanArguments, output: &Output) -> R
 }
 
 /// Two files, read side by side: no repository, no store, no terraform.
-fn of_files(from: &Path, to: &Path, arguments: &PlanArguments, output: &Output) -> Result<bool> {
+fn of_files(global: &Global, from: &Path, to: &Path, arguments: &PlanArguments, output: &Output) -> Result<bool> {
     let (current, target) = std::thread::scope(|scope| {
         let target = scope.spawn(|| read(to));
         let current = read(from);
@@ -78,7 +78,7 @@ fn of_files(from: &Path, to: &Path, arguments: &PlanArguments, output: &Output) 
         ],
         _ => Vec::new(),
     };
-    let knowledge = Knowledge::built_in();
+    let knowledge = session::knowledge_here(global)?;
     let plan = compute(&Input {
         current: &current,
         target: Some(&target),

@@ -11,7 +11,6 @@ use rollback_engine::error::{EngineError, Result};
 use rollback_engine::planning;
 use rollback_engine::policy::{self, Gate};
 use rollback_engine::target::Target;
-use rollback_inverse::Knowledge;
 use rollback_policy::{Bundle, Evaluation, Level, Limits, Policy, TestEnd, run_tests};
 use rollback_terraform::Plan;
 use serde_json::{Value, json};
@@ -161,7 +160,7 @@ fn check(global: &Global, arguments: &PolicyCheckArguments, output: &Output) -> 
     } else {
         let (mut section, root) = settings(global)?;
         choose(&mut section, &arguments.bundle, &arguments.namespace)?;
-        let (name, document) = document(arguments)?;
+        let (name, document) = document(global, arguments)?;
         let evaluation = compile(&section, &root)?.evaluate(&document, &consent.policy);
         vec![(name, evaluation)]
     };
@@ -236,7 +235,7 @@ pub fn tell_results(output: &Output, results: &[(String, Evaluation)]) -> Result
 }
 
 /// A plan's JSON, masked, or any document as it is.
-fn document(arguments: &PolicyCheckArguments) -> Result<(String, Value)> {
+fn document(global: &Global, arguments: &PolicyCheckArguments) -> Result<(String, Value)> {
     let read = |path: &Path| -> Result<Vec<u8>> {
         if path == Path::new("-") {
             let mut bytes = Vec::new();
@@ -248,7 +247,7 @@ fn document(arguments: &PolicyCheckArguments) -> Result<(String, Value)> {
     if let Some(path) = &arguments.plan {
         let plan =
             Plan::parse(read(path)?).map_err(|error| rollback_engine::terraform_error(error).during(path.display()))?;
-        let document = policy::plan_document(&plan, &Knowledge::built_in());
+        let document = policy::plan_document(&plan, &session::knowledge_here(global)?);
         return Ok((path.display().to_string(), document));
     }
     let path = arguments

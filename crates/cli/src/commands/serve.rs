@@ -62,7 +62,7 @@ pub fn run(global: &Global, arguments: &ServeArguments, output: &Output) -> Resu
         .map(|located| opener(&located.root, global, &store, &metrics));
     let mut service = Service::measured(store.clone(), &kept.project, opener, metrics.clone());
     if let Some(located) = &kept.located {
-        service.knowledge = session::knowledge(located)?;
+        service.knowledge = session::knowledge(&located.root, &located.settings)?;
     }
     if let Some(folder) = &arguments.checkouts {
         let governed = Governed::read(global.config.as_deref())?;

@@ -30,7 +30,7 @@ pub fn run(url: &str, arguments: &Arguments, output: &Output) -> Result<u8> {
     let connect = || connect(url, global, None, output);
     match &arguments.command {
         // These need nobody but the files that they are given.
-        Command::Check(own) => commands::check::run(own, output),
+        Command::Check(own) => commands::check::run(global, own, output),
         Command::State(StateCommand::Inspect { file }) => commands::state::inspect(file, output).map(done),
         Command::Policy(own @ (PolicyCommand::Test { .. } | PolicyCommand::Show { .. })) => {
             commands::policy::run(global, own, output)

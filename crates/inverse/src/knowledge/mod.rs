@@ -48,8 +48,10 @@ pub enum Rule {
     DataLossOnChange,
     /// Switching it off loses data: point-in-time recovery and its history.
     DataLossOnDisable,
-    /// A smaller number loses data: a shorter retention.
+    /// A smaller number loses data: fewer backups.
     DataLossOnDecrease,
+    /// A smaller number loses data, and 0 is the largest of all: nothing expires.
+    DataLossOnShorterRetention,
     /// While it is true the object cannot be destroyed.
     BlocksDestroyWhenTrue,
     /// While it has this state (`true`), what the object holds goes with it without a question.
@@ -62,6 +64,8 @@ pub enum Rule {
     Sensitive,
     /// The provider computes it: a difference is nobody's change.
     Computed,
+    /// It is another one at every look, without anybody's doing: it does not count as drift.
+    Volatile,
     /// A controller or a deployer moves it; the message says who.
     Controlled,
 }

@@ -45,7 +45,7 @@ fn every_rule_that_stops_something_says_what_a_person_can_do() {
     for (kind, rule) in knowledge.all_rules() {
         let silent = matches!(
             rule.rule,
-            Rule::ReplaceOnChange | Rule::InPlace | Rule::Sensitive | Rule::Computed | Rule::Allow
+            Rule::ReplaceOnChange | Rule::InPlace | Rule::Sensitive | Rule::Computed | Rule::Volatile | Rule::Allow
         );
         assert!(
             silent || !rule.message.is_empty(),
