@@ -269,6 +269,10 @@ fn a_forward_plan_that_only_updates_is_checked() {
         let (ran, apart) = check(&own);
         ran.exits(3).says("A ledger only grows.");
         apart.exits(0);
+        // Wherever one stands, the settings that are named count.
+        let (settings, plan) = (world.repo.join("infra-rollback.toml"), world.repo.join("plan.json"));
+        let named = ["--config", settings.to_str().unwrap(), "check", plan.to_str().unwrap()];
+        world.tool_in(&elsewhere, &named).exits(3).says("A ledger only grows.");
         world.put("own.toml", "[rules.acme_ledger]\nsize = { rule = \"grows\" }\n");
         check(&own).0.exits(2).says("own.toml:2:");
     });

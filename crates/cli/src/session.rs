@@ -13,6 +13,7 @@ use rollback_engine::observe::Observer;
 use rollback_engine::secrets::Secrets;
 use rollback_inverse::Knowledge;
 use rollback_release::{Catalogue, Store};
+use rollback_repository::Repository;
 use rollback_runbook::checks::NamedCheck;
 use rollback_runtime_aws::Account;
 use rollback_store_aws::{AwsStore, Location};
@@ -233,13 +234,31 @@ pub fn template(located: &Located, file: Option<&str>) -> Result<Option<String>>
     Ok(Some(text))
 }
 
+/// The settings of the project that one stands in, and the folder of their file; the defaults outside of any.
+pub fn settings_here(global: &Global) -> Result<(Project, PathBuf)> {
+    let here = std::env::current_dir()?;
+    let found = match &global.config {
+        Some(file) => Some(here.join(file)),
+        None => here
+            .ancestors()
+            .map(|folder| folder.join(SETTINGS))
+            .find(|file| file.is_file()),
+    };
+    let Some(file) = found else {
+        return Ok((Project::default(), here));
+    };
+    let settings = read_settings(&file)?;
+    let folder = file.parent().map_or(here, Path::to_path_buf);
+    Ok((settings, folder))
+}
+
 /// What is known of resource types where one stands: the project's own files too, where there is a project.
 pub fn knowledge_here(global: &Global) -> Result<Knowledge> {
-    let folder = std::env::current_dir()?;
-    match rollback_engine::context::settings_around(&folder, global.config.as_deref())? {
-        Some((root, settings)) => knowledge(&root, &settings),
-        None => Ok(Knowledge::built_in()),
-    }
+    let (settings, folder) = settings_here(global)?;
+    // The files count from the top of the repository, wherever the settings lie in it.
+    let repository = Repository::open(&folder).ok();
+    let root = repository.as_ref().and_then(Repository::workdir);
+    knowledge(root.unwrap_or(&folder), &settings)
 }
 
 /// What is known of resource types, the project's own files included.

@@ -211,24 +211,6 @@ fn check_data_folder(stacks: &[Stack]) -> Result<()> {
     }
 }
 
-/// The top of the repository in which `folder` lies, and its settings; none outside of one, unless a settings file is named.
-///
-/// # Errors
-/// Broken settings; a named settings file outside of a repository.
-pub fn settings_around(folder: &Path, named: Option<&Path>) -> Result<Option<(PathBuf, Project)>> {
-    let repository = match Repository::open(folder) {
-        Ok(repository) => repository,
-        Err(_) if named.is_none() => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let Some(root) = repository.workdir() else {
-        return Ok(None);
-    };
-    let root = root.canonicalize()?;
-    let (settings, _) = read_settings(&root, named)?;
-    Ok(Some((root, settings)))
-}
-
 fn read_settings(root: &Path, named: Option<&Path>) -> Result<(Project, String)> {
     let path = named.map_or_else(|| root.join(SETTINGS), Path::to_path_buf);
     let text = match std::fs::read_to_string(&path) {

@@ -4,8 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
-use rollback_config::project::{PolicySection, Project};
-use rollback_engine::context::SETTINGS;
+use rollback_config::project::PolicySection;
 use rollback_engine::drive::Options;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::planning;
@@ -32,22 +31,8 @@ pub fn run(global: &Global, command: &PolicyCommand, output: &Output) -> Result<
 
 /// `[policy]` of the project that one stands in, and the folder that its paths count from; the defaults outside of any.
 fn settings(global: &Global) -> Result<(PolicySection, PathBuf)> {
-    let here = std::env::current_dir()?;
-    let found = match &global.config {
-        Some(file) => Some(here.join(file)),
-        None => here
-            .ancestors()
-            .map(|folder| folder.join(SETTINGS))
-            .find(|file| file.is_file()),
-    };
-    let Some(file) = found else {
-        return Ok((PolicySection::default(), here));
-    };
-    let text = std::fs::read_to_string(&file)
-        .map_err(|error| EngineError::usage(format!("{} cannot be read: {error}", file.display())))?;
-    let project = Project::parse(&text, &file.display().to_string())?;
-    let root = file.parent().map_or(here, Path::to_path_buf);
-    Ok((project.policy, root))
+    let (project, folder) = session::settings_here(global)?;
+    Ok((project.policy, folder))
 }
 
 /// Puts the bundles that were named in the place of the project's.
