@@ -26,6 +26,9 @@ const SCHEMA: &str = "
 /// Above every byte that a key may have.
 const ABOVE: char = '\x7f';
 
+const KEY: &str = "key";
+const ENTRY: &str = "key, value, version";
+
 pub(crate) struct Records {
     path: PathBuf,
     connection: Mutex<Connection>,
@@ -141,36 +144,27 @@ impl Records {
     }
 
     pub(crate) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError> {
+        let (query, from) = page(KEY, prefix, after);
         self.read(|connection| {
             connection
-                .prepare_cached(
-                    "SELECT key FROM records WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key LIMIT ?4",
-                )?
-                .query_map(
-                    params![prefix, end_of(prefix), after.unwrap_or(""), bounded(limit)],
-                    |row| row.get(0),
-                )?
+                .prepare_cached(&query)?
+                .query_map(params![from, end_of(prefix), bounded(limit)], |row| row.get(0))?
                 .collect()
         })
     }
 
     pub(crate) fn entries(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let (query, from) = page(ENTRY, prefix, after);
         self.read(|connection| {
             connection
-                .prepare_cached(
-                    "SELECT key, value, version FROM records WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key \
-                     LIMIT ?4",
-                )?
-                .query_map(
-                    params![prefix, end_of(prefix), after.unwrap_or(""), bounded(limit)],
-                    |row| {
-                        Ok(Entry {
-                            key: row.get(0)?,
-                            value: row.get(1)?,
-                            version: Version::new(row.get::<_, i64>(2)?.to_string()),
-                        })
-                    },
-                )?
+                .prepare_cached(&query)?
+                .query_map(params![from, end_of(prefix), bounded(limit)], |row| {
+                    Ok(Entry {
+                        key: row.get(0)?,
+                        value: row.get(1)?,
+                        version: Version::new(row.get::<_, i64>(2)?.to_string()),
+                    })
+                })?
                 .collect()
         })
     }
@@ -232,6 +226,17 @@ impl Records {
     pub(crate) fn connection(&self) -> std::sync::MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Asks for a page of records, and the key that it begins at or after. One bound from below and not two: of two, SQLite looks up the
+/// first and passes over whatever lies between them, so that a late page would cost all of those before it.
+fn page<'a>(columns: &str, prefix: &'a str, after: Option<&'a str>) -> (String, &'a str) {
+    let (comparison, from) = match after.filter(|after| *after >= prefix) {
+        Some(after) => (">", after),
+        None => (">=", prefix),
+    };
+    let query = format!("SELECT {columns} FROM records WHERE key {comparison} ?1 AND key < ?2 ORDER BY key LIMIT ?3");
+    (query, from)
 }
 
 /// Whether the condition of an operation holds.
@@ -316,4 +321,39 @@ fn end_of(prefix: &str) -> String {
 
 fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn the_last_page_costs_no_more_than_the_first() {
+        const PREFIX: &str = "releases/";
+        let home = tempfile::tempdir().unwrap();
+        let records = Records::open(home.path()).unwrap();
+        let keys: Vec<String> = (0..5000).map(|number| format!("{PREFIX}{number:04}")).collect();
+        let all: Vec<Operation> = keys.iter().map(|key| Operation::Create { key, value: b"v" }).collect();
+        assert!(matches!(records.transact(&all).unwrap(), Transacted::Yes(_)));
+
+        assert_eq!(records.list(PREFIX, Some("releases/4996"), 9).unwrap(), keys[4997..]);
+        let entries = records.entries(PREFIX, Some("releases/4996"), 9).unwrap();
+        assert!(entries.iter().map(|entry| &entry.key).eq(&keys[4997..]));
+        for columns in [KEY, ENTRY] {
+            let (query, _) = page(columns, PREFIX, Some("releases/4996"));
+            let steps = {
+                let connection = records.connection();
+                connection
+                    .prepare_cached(&query)
+                    .unwrap()
+                    .get_status(StatementStatus::VmStep)
+            };
+            assert!(
+                (1..200).contains(&steps),
+                "{steps} steps of SQLite for three records: {query}"
+            );
+        }
+    }
 }
