@@ -277,6 +277,24 @@ fn another_store_is_another_memory() {
 }
 
 #[test]
+fn who_has_no_name_in_the_environment_has_one_in_the_passwd_database() {
+    scenario(|mut world| {
+        let name = std::process::Command::new("id").arg("-un").output().unwrap();
+        if !name.status.success() {
+            return; // A user without a name, as containers have them: there is only the number.
+        }
+        world.unset("INFRA_ROLLBACK_ACTOR");
+        let release = world.release_of(&data("a", "one"));
+        let shown = world.tool(&["show", &release.commit, "--json"]).exits(0).json();
+        assert_eq!(
+            shown["actor"],
+            String::from_utf8(name.stdout).unwrap().trim(),
+            "{shown}"
+        );
+    });
+}
+
+#[test]
 fn it_works_from_a_folder_below_and_from_a_work_tree() {
     scenario(|world| {
         let first = world.release(&[("main.tf", &data("a", "one")), ("docs/x.md", "x\n")]);

@@ -4,6 +4,7 @@
 use rollback_engine::document::{self, counts};
 use rollback_engine::planning::Planned;
 use rollback_engine::reconcile::{Drift, Guard, Item, Reconciled, Refusal};
+use rollback_engine::words::counted;
 use rollback_inverse::{Fate, Reversibility};
 use rollback_policy::{Evaluation, Verdict};
 use rollback_runbook::step::{Reversibility as StepReversibility, StepPlan};
@@ -302,9 +303,9 @@ pub fn print_evaluation(output: &Output, evaluation: &Evaluation) {
     output.toned(
         tone,
         &format!(
-            "  Policy: {} ({} rules, bundle {:.12})",
+            "  Policy: {} ({}, bundle {:.12})",
             evaluation.verdict.as_str(),
-            evaluation.rules,
+            counted(evaluation.rules, "rule"),
             evaluation.bundle_digest
         ),
     );

@@ -483,7 +483,10 @@ pub fn actor() -> String {
     ]
     .iter()
     .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+    // Services and containers often have none of these; the passwd database knows the name.
+    named
+        .or_else(|| whoami::username().ok().filter(|name| !name.is_empty()))
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 /// The command as typed, values of variables left out.

@@ -16,6 +16,7 @@ use crate::observe::Stage;
 use crate::prepare::Prepared;
 use crate::recover;
 use crate::terraform_error;
+use crate::words::counted;
 use crate::writing::{self, Reading};
 
 /// What a plan of the target's configuration still shows afterwards: only updates in place, the rest is an error.
@@ -29,8 +30,8 @@ impl Left {
     pub fn warning(&self, stack: &str) -> Option<String> {
         (self.changes > 0).then(|| {
             format!(
-                "stack {stack}: a plan of the target's configuration still shows {} update(s) in place: {}",
-                self.changes,
+                "stack {stack}: a plan of the target's configuration still shows {} in place: {}",
+                counted(self.changes, "update"),
                 self.addresses.join(", ")
             )
         })
@@ -232,7 +233,11 @@ fn apply(
             let done = outcome.summary.completed();
             let failed = outcome.summary.errored();
             Err(end_error(outcome)
-                .during(format!("stack {}: {done} change(s) done, {failed} failed", stack.name))
+                .during(format!(
+                    "stack {}: {} done, {failed} failed",
+                    stack.name,
+                    counted(done, "change")
+                ))
                 .kind(Kind::Halfway))
         }
     }

@@ -26,6 +26,7 @@ use crate::reconcile::{Guard, Refusal};
 use crate::run::{Consent, Purpose, Run, Runs, StackTarget, Status};
 use crate::serial;
 use crate::versions;
+use crate::words::counted;
 use crate::writing::{self, Reading};
 
 /// What making an old state the current one would mean.
@@ -357,12 +358,13 @@ impl Drive<'_> {
         let envelope = restore.envelope();
         let digest = envelope::digest(&[&envelope], &[]);
         let approved = self.journal.approved(&stack.name) == Some(&envelope);
-        let orphans = restore.report.orphans.len();
         self.journal.append(Event::Planned {
             stack: stack.name.clone(),
             summary: format!(
-                "the state of release {:.8} as serial {}, {orphans} orphan(s)",
-                restore.report.version, restore.report.serial
+                "the state of release {:.8} as serial {}, {}",
+                restore.report.version,
+                restore.report.serial,
+                counted(restore.report.orphans.len(), "orphan")
             ),
             envelope: envelope.clone(),
         })?;

@@ -2,6 +2,12 @@
 
 use crate::journal::{Attempt, CheckMoment, Event};
 
+/// So many of what is called `one`, such as `1 object` and `2 objects`: with an s for all but one.
+pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 /// One line.
 pub fn describe(event: &Event) -> String {
     match event {
@@ -52,14 +58,16 @@ pub fn describe(event: &Event) -> String {
         Event::ErroredStateRecovered { stack, .. } => {
             format!("{stack}: a state that terraform could not store is stored")
         }
-        Event::Verified { stack, changes_left } => format!("{stack}: verified, {changes_left} change(s) left"),
+        Event::Verified { stack, changes_left } => {
+            format!("{stack}: verified, {} left", counted(*changes_left, "change"))
+        }
         Event::StackDone { stack } => format!("{stack}: done"),
         Event::Reopened { stack } => format!("{stack}: what it reads of other stacks has changed, once more"),
         Event::ResultTaken { release } => format!("what came out is kept as release {release}"),
         Event::StepPlanned { envelope } => format!(
-            "step {}: planned: {} change(s), {}",
+            "step {}: planned: {}, {}",
             envelope.step,
-            envelope.plan.changes.len(),
+            counted(envelope.plan.changes.len(), "change"),
             envelope.plan.reversibility.as_str()
         ),
         Event::StepIntended { step } => format!("step {step}: about to begin"),

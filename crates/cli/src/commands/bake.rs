@@ -2,6 +2,7 @@
 
 use rollback_engine::bake::{self, Bake, Wanted, Watch, Word};
 use rollback_engine::error::Result;
+use rollback_engine::words::counted;
 use serde_json::{Value, json};
 
 use super::to::Person;
@@ -65,6 +66,7 @@ pub fn tell_said(output: &Output, bake: &Bake) {
 pub fn tell_ended(output: &Output, bake: &Bake, outcome: &Value) -> u8 {
     print(output, bake);
     if let Some(last) = bake.last.as_ref().filter(|last| !last.passed) {
+        output.line("  What failed:");
         super::verify::print(output, last);
     }
     output.document(&json!({ "bake": bake, "outcome": outcome }));
@@ -86,8 +88,10 @@ fn print(output: &Output, bake: &Bake) {
     output.toned(
         tone,
         &format!(
-            "The deploy {words}: {} look(s) since {:.0}, the window ends at {:.0}.",
-            bake.looks, bake.started_at, bake.ends_at
+            "The deploy {words}: {} since {:.0}, the window ends at {:.0}.",
+            counted(bake.looks, "look"),
+            bake.started_at,
+            bake.ends_at
         ),
     );
     if let Some(held) = &bake.held {

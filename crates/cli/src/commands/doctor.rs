@@ -4,6 +4,7 @@ use rollback_engine::error::Result;
 use rollback_engine::live::Live;
 use rollback_engine::lock;
 use rollback_engine::run::Runs;
+use rollback_engine::words::counted;
 use rollback_release::{Created, Replaced};
 use rollback_store_aws::{AwsStore, Found, Thoroughness};
 use rollback_terraform::Terraform;
@@ -202,8 +203,8 @@ fn live_state(examination: &mut Examination<'_>, context: &rollback_engine::cont
         Some(state) => examination.good(
             what,
             &format!(
-                "{} objects, serial {}, at {}",
-                state.instances().count(),
+                "{}, serial {}, at {}",
+                counted(state.instances().count(), "object"),
                 state.serial(),
                 live.location()
             ),

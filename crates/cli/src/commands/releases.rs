@@ -5,6 +5,7 @@ use rollback_engine::document::{describe_release, describe_summary};
 use rollback_engine::drill::{self, Reach};
 use rollback_engine::error::Result;
 use rollback_engine::marking::{self, Change};
+use rollback_engine::words::counted;
 use rollback_release::{Import, Mark, ReleaseKind, Verdict};
 use serde_json::{Value, json};
 
@@ -186,8 +187,8 @@ fn print_stack(output: &Output, stack: &Value) {
     let state = &stack["state"];
     if !state.is_null() {
         output.line(&format!(
-            "    state      {} objects, serial {}, lineage {}",
-            number(&state["instances"]),
+            "    state      {}, serial {}, lineage {}",
+            counted(state["instances"].as_u64().unwrap_or_default(), "object"),
             number(&state["serial"]),
             text(state, "lineage")
         ));

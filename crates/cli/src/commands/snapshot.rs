@@ -2,6 +2,7 @@
 
 use rollback_engine::error::Result;
 use rollback_engine::snapshot::{self, Options};
+use rollback_engine::words::counted;
 use serde_json::{Value, json};
 
 use crate::arguments::{Global, SnapshotArguments, VariableArguments};
@@ -41,12 +42,16 @@ pub fn tell(output: &Output, release: &Value, warnings: &Value) {
     for stack in release["stacks"].as_array().into_iter().flatten() {
         let state = match &stack["state"] {
             Value::Null => "no state yet".to_owned(),
-            state => format!("{} objects, serial {}", state["instances"], state["serial"]),
+            state => format!(
+                "{}, serial {}",
+                counted(state["instances"].as_u64().unwrap_or_default(), "object"),
+                state["serial"]
+            ),
         };
         output.line(&format!(
-            "  {}: {state}, {} files",
+            "  {}: {state}, {}",
             stack["name"].as_str().unwrap_or_default(),
-            stack["configuration_files"]
+            counted(stack["configuration_files"].as_u64().unwrap_or_default(), "file")
         ));
     }
     output.line(&format!("  Back to it: infra-rollback to {:.10}", text("commit")));

@@ -9,6 +9,7 @@ use rollback_engine::drive::Options;
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::run::Consent;
 use rollback_engine::versions::Blame;
+use rollback_engine::words::counted;
 use rollback_engine::{restore, versions};
 use rollback_release::StateVersion;
 use rollback_state::Mode;
@@ -259,10 +260,10 @@ pub fn at(global: &Global, time: &str, output: &Output) -> Result<()> {
 pub fn print_at(output: &Output, version: &Value) {
     let text = |name: &str| version[name].as_str().unwrap_or_default();
     output.line(&format!(
-        "{}: serial {}, {} objects, sha256 {:.16}, kept {} by {}, commit {:.10}, release {}",
+        "{}: serial {}, {}, sha256 {:.16}, kept {} by {}, commit {:.10}, release {}",
         text("stack"),
         version["serial"],
-        version["instances"],
+        counted(version["instances"].as_u64().unwrap_or_default(), "object"),
         text("sha256"),
         moment(text("created_at")),
         text("actor"),

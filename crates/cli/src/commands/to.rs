@@ -13,6 +13,7 @@ use rollback_engine::restore::RestoreReport;
 use rollback_engine::run::Consent;
 use rollback_engine::steps;
 use rollback_engine::undo;
+use rollback_engine::words::counted;
 use rollback_runbook::checks::Verification;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -78,10 +79,11 @@ impl Approver for Person<'_> {
 
     fn approve(&self, planned: &Planned, digest: &str) -> Answer {
         let effects: usize = planned.stacks.iter().map(|stack| stack.reconciled.items.len()).sum();
+        let objects = counted(effects, "object");
         let what = match (planned.stacks.is_empty(), planned.going().count()) {
-            (false, 0) => format!("Apply this to {effects} object(s)"),
-            (false, count) => format!("Apply this to {effects} object(s) and do {count} step(s)"),
-            (true, count) => format!("Do {count} step(s)"),
+            (false, 0) => format!("Apply this to {objects}"),
+            (false, count) => format!("Apply this to {objects} and do {}", counted(count, "step")),
+            (true, count) => format!("Do {}", counted(count, "step")),
         };
         self.yes(&format!("\n{what}? Plan {digest:.12}. Only `yes` is a yes:"))
     }
@@ -296,9 +298,9 @@ fn tell_words(output: &Output, outcome: &Map<String, Value>) {
             "NOT at rest: see the warnings"
         };
         output.line(&format!(
-            "  {}: {} object(s) changed in {:.1} s, {verified}",
+            "  {}: {} changed in {:.1} s, {verified}",
             stack["stack"].as_str().unwrap_or_default(),
-            stack["effects"],
+            counted(stack["effects"].as_u64().unwrap_or_default(), "object"),
             seconds(stack.get("seconds"))
         ));
     }
@@ -308,9 +310,9 @@ fn tell_words(output: &Output, outcome: &Map<String, Value>) {
             false => "",
         };
         output.line(&format!(
-            "  {}: {} change(s) done in {:.1} s{when}",
+            "  {}: {} done in {:.1} s{when}",
             step["step"].as_str().unwrap_or_default(),
-            step["changes"],
+            counted(step["changes"].as_u64().unwrap_or_default(), "change"),
             seconds(step.get("seconds"))
         ));
     }

@@ -6,6 +6,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use rollback_engine::error::{EngineError, Result};
 use rollback_engine::upkeep::needed_releases;
+use rollback_engine::words::counted;
 use rollback_release::StoreError;
 use rollback_release::upkeep::{self, CopyError, Options, Plan, Retention};
 use serde_json::{Value, json};
@@ -65,8 +66,10 @@ pub fn rebuild_index(global: &Global, output: &Output) -> Result<()> {
         );
     }
     output.line(&format!(
-        "The index has {} releases: {} rows were written, {} removed.",
-        rebuilt.releases, rebuilt.written, rebuilt.removed
+        "The index has {}: rows written: {}, removed: {}.",
+        counted(rebuilt.releases, "release"),
+        rebuilt.written,
+        rebuilt.removed
     ));
     output.document(&json!({
         "releases": rebuilt.releases,
@@ -118,10 +121,10 @@ pub fn gc(global: &Global, arguments: &GcArguments, output: &Output) -> Result<(
     let done = upkeep::carry_out(&catalogue, &plan, &mut |what, done, total| bar.tell(what, done, total))?;
     drop(bar);
     output.line(&format!(
-        "Removed {} releases, {} blobs and {} leftovers ({}).",
-        done.releases.len(),
-        done.blobs,
-        done.leftovers,
+        "Removed {}, {} and {} ({}).",
+        counted(done.releases.len(), "release"),
+        counted(done.blobs, "blob"),
+        counted(done.leftovers, "leftover"),
         HumanBytes(done.bytes)
     ));
     if done.wanted_again > 0 {
@@ -175,7 +178,7 @@ fn show(plan: &Plan, output: &Output) {
         ));
     }
     if !plan.releases.is_empty() {
-        output.heading(&format!("{} releases are past their time:", plan.releases.len()));
+        output.heading(&format!("{} past their time:", counted(plan.releases.len(), "release")));
     }
     for release in plan.releases.iter().take(SHOWN) {
         output.line(&format!(

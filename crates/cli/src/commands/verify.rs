@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rollback_engine::context::{Located, Place};
 use rollback_engine::error::Result;
 use rollback_engine::verification::{AtRest, Verified, at_rest, choose, no_check};
+use rollback_engine::words::counted;
 use rollback_runbook::checks::{Asked, Verification, verify};
 use rollback_runbook::step::Progress;
 use serde_json::json;
@@ -107,9 +108,9 @@ fn print_stack(output: &Output, stack: &AtRest) {
     output.toned(
         Tone::Danger,
         &format!(
-            "✗ {}: terraform would change {} object(s) to what {commit} says",
+            "✗ {}: terraform would change {} to what {commit} says",
             stack.stack,
-            stack.changes.len()
+            counted(stack.changes.len(), "object")
         ),
     );
     stack

@@ -21,6 +21,7 @@ use crate::reconcile::{Guard, Refusal};
 use crate::run::Purpose;
 use crate::steps::PreparedStep;
 use crate::target::Target;
+use crate::words::counted;
 
 /// Rehearsals that are read at once.
 const PAGE: usize = 200;
@@ -298,13 +299,13 @@ fn rehearse(context: &Context, target: &Target, findings: &mut Findings) {
         }
     };
     for stack in &planned.stacks {
-        let changes = stack.reconciled.items.len();
         findings.add(
             "plan",
             Reach::Reachable,
             format!(
-                "{}: providers are installable, and terraform plans it: {changes} object(s) change",
-                stack.stack
+                "{}: providers are installable, and terraform plans it: changes to {}",
+                stack.stack,
+                counted(stack.reconciled.items.len(), "object")
             ),
         );
     }
@@ -350,8 +351,8 @@ fn step_of(step: &PreparedStep, findings: &mut Findings) {
             "step",
             Reach::Reachable,
             format!(
-                "{name}: {} change(s), {}",
-                plan.changes.len(),
+                "{name}: {}, {}",
+                counted(plan.changes.len(), "change"),
                 plan.reversibility.as_str()
             ),
         );

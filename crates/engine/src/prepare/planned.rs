@@ -50,7 +50,7 @@ pub(super) fn plan(
         Ok(found) => found,
         Err(error) => {
             warnings.push(format!(
-                "whether {} still exist(s) could not be found out: {error}",
+                "whether these still exist could not be found out: {}: {error}",
                 candidates.keys().cloned().collect::<Vec<_>>().join(", ")
             ));
             return made;

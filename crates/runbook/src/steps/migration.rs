@@ -162,7 +162,7 @@ impl MigrationStep {
         })?;
         let revision = self.runner.ready(goal.revision.as_deref(), progress)?;
         progress.line(&format!(
-            "applying {} migration(s)",
+            "applying migrations: {}",
             goal.applied.len().saturating_sub(now.applied.len())
         ));
         let order = Self::order(apply, 0, revision.as_deref());

@@ -52,6 +52,7 @@ async fn without_the_record_there_is_no_effect() {
     }
     assert!(tried >= 10);
     assert_eq!(world.store.contents(), before);
+    eprintln!("{tried} kinds of changing requests without a record: 0 effects");
     world.store.audit_is_down.store(false, Ordering::SeqCst);
     assert!(entries(&world).is_empty());
     world.call("POST", PATH, Some(&token), state(2, "l", "y")).await.is(200);
