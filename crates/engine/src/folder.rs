@@ -1,18 +1,21 @@
 //! The private folder of one stack in one run: the target's files, its own lock file and modules, a private copy of the
 //! joined state. The user's checkout is never touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod providers;
+mod variables;
+
+use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rollback_config::{Configuration, LockFile, Manifest, ManifestEntry};
+use rollback_config::{Configuration, Manifest, ManifestEntry};
 use rollback_inverse::Joined;
 use rollback_release::StackRecord;
 use rollback_repository::{CommitId, SkipReason, Skipped, is_lfs_pointer};
 use rollback_state::State;
 use rollback_terraform::{
     BackendConfig, Event, Folder, FolderOptions, InitOptions, Plan, PlanOptions, PlanOutcome, SealedPlan,
-    TerraformError, data_folder,
+    TerraformError,
 };
 
 use crate::carry::{self, Carried};
@@ -28,8 +31,6 @@ use crate::terraform_error;
 const PLAN_FILE: &str = "infra-rollback.tfplan";
 /// The plan of what is left afterwards; never applied.
 const LEFT_FILE: &str = "infra-rollback.left.tfplan";
-/// The values that were given for this run.
-const GIVEN_FILE: &str = "infra-rollback.given.tfvars";
 const LOCK_FILE: &str = ".terraform.lock.hcl";
 /// On states up to so many bytes terraform may let garbage gather: a quarter of the processor time of its commands goes
 /// into collecting it, for memory that nobody misses (the AWS provider, the largest there is, grows from 590 to 616 MB).
@@ -97,7 +98,7 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
     for (name, text) in &recipe.carried.files {
         write(&root.join(name), text.as_bytes())?;
     }
-    variable_files(context, recipe, &root)?;
+    variables::variable_files(context, recipe, &root)?;
     let reader = Reader {
         stack: recipe.stack,
         target: recipe.target,
@@ -124,11 +125,11 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
     // What lies in the commit's tree as a state is not the live one.
     let _ = std::fs::remove_file(&state);
     let mut variables = recipe.stack.variables.clone();
-    variables.extend(left_out(context, recipe));
+    variables.extend(variables::left_out(context, recipe));
     variables.extend(recipe.carried.variables.iter().cloned());
-    let mut var_files = named_var_files(recipe, &root);
+    let mut var_files = variables::named_var_files(recipe, &root);
     var_files.extend(context.given.files.iter().cloned());
-    var_files.extend(given_values(context, recipe, &root)?);
+    var_files.extend(variables::given_values(context, recipe, &root)?);
     let folder = Folder::new(
         &context.terraform,
         &root,
@@ -137,7 +138,7 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
             environment_extra: context.settings.terraform.environment.clone(),
             variables,
             var_files,
-            plugin_cache: plugin_cache(context),
+            plugin_cache: providers::plugin_cache(context),
             parallelism: context.settings.terraform.parallelism,
             garbage_percent: (recipe.joined.state.bytes().len() <= SMALL_STATE).then_some(MUCH_GARBAGE),
             ..FolderOptions::default()
@@ -150,8 +151,8 @@ pub fn make(context: &Context, recipe: &Recipe<'_>) -> Result<WorkFolder> {
         lock,
         direct,
     };
-    let providers = external_providers(recipe, work.lock.as_deref());
-    let linked = providers && link_providers(context, recipe, &root, work.lock.as_deref());
+    let providers = providers::external_providers(recipe, work.lock.as_deref());
+    let linked = providers && providers::link_providers(context, recipe, &root, work.lock.as_deref());
     if direct || has_backend || (providers && !linked) {
         context.observer.stage(&recipe.stack.name, Stage::Initialising);
         work.init()?;
@@ -199,7 +200,7 @@ impl WorkFolder {
 
     fn init(&self) -> Result<()> {
         // What is linked is the user's own: `init` must not write through it.
-        unlink_providers(self.root());
+        providers::unlink_providers(self.root());
         let options = |lockfile_readonly| InitOptions {
             reconfigure: true,
             lockfile_readonly,
@@ -411,168 +412,4 @@ fn relative(from: &str, to: &str) -> String {
     let mut way: Vec<String> = vec!["..".to_owned(); from.len() - common];
     way.extend(to[common..].iter().cloned());
     if way.is_empty() { ".".to_owned() } else { way.join("/") }
-}
-
-/// Files of assignments that Git does not have: as the release kept them.
-fn variable_files(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result<()> {
-    let Some(record) = recipe.record else {
-        // Without a release the files that lie there now are the best that is known.
-        let here = context.root.join(&recipe.stack.dir);
-        let names: Vec<String> = std::fs::read_dir(&here)
-            .map(|entries| {
-                entries
-                    .filter_map(std::result::Result::ok)
-                    .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                    .collect()
-            })
-            .unwrap_or_default();
-        for name in crate::collect::variable_file_names(recipe.stack, &names) {
-            if !root.join(&name).exists()
-                && let Ok(bytes) = std::fs::read(here.join(&name))
-                && !context
-                    .repository
-                    .is_tracked(&crate::collect::in_dir(&recipe.stack.dir, &name))?
-            {
-                write(&root.join(&name), &bytes)?;
-            }
-        }
-        return Ok(());
-    };
-    for file in record.variable_files.iter().filter(|file| !file.tracked) {
-        rollback_release::check_relative_path(&file.path)
-            .map_err(|reason| EngineError::failed(format!("variable file {:?} {reason}", file.path)))?;
-        if let Some(blob) = file.blob {
-            let path = root.join(&file.path);
-            if let Some(parent) = path.parent() {
-                private_folder(parent)?;
-            }
-            write(&path, &context.store.get_blob(&blob)?)?;
-        }
-    }
-    Ok(())
-}
-
-/// `-var-file`s: those that the release was made with; without a release those of today that the target has.
-fn named_var_files(recipe: &Recipe<'_>, root: &Path) -> Vec<PathBuf> {
-    let names: Vec<String> = match recipe.record {
-        Some(record) => record.variable_files.iter().map(|file| file.path.clone()).collect(),
-        None => recipe.stack.var_files.clone(),
-    };
-    names
-        .into_iter()
-        .filter(|name| !crate::collect::is_taken_by_itself(name) && root.join(name).exists())
-        .map(PathBuf::from)
-        .collect()
-}
-
-/// What is given now wins over every file, as `-var` does with Terraform; but nobody sees a file's values in a list of
-/// processes.
-fn given_values(context: &Context, recipe: &Recipe<'_>, root: &Path) -> Result<Option<PathBuf>> {
-    let declared = recipe.configuration.root().map(|module| &module.variables);
-    // The last word about a variable counts, as with `-var`; a file may have one only.
-    let given: BTreeMap<&String, &String> = context
-        .given
-        .variables
-        .iter()
-        .map(|(name, value)| (name, value))
-        .collect();
-    let mut text = String::new();
-    for (name, value) in given {
-        let Some(variable) = declared.and_then(|declared| declared.get(name)) else {
-            continue;
-        };
-        text.push_str(&rollback_config::assignment(name, &variable.kind, value));
-    }
-    if text.is_empty() {
-        return Ok(None);
-    }
-    write(&root.join(GIVEN_FILE), text.as_bytes())?;
-    Ok(Some(PathBuf::from(GIVEN_FILE)))
-}
-
-/// Sensitive values that the release left out of a variable file, taken from that file as it lies there today; whether
-/// they are those of then the comparison with the target's state tells.
-fn left_out(context: &Context, recipe: &Recipe<'_>) -> Vec<(String, String)> {
-    let Some(record) = recipe.record else { return Vec::new() };
-    let mut values = Vec::new();
-    for file in record.variable_files.iter().filter(|file| !file.left_out.is_empty()) {
-        let Ok(bytes) = std::fs::read(context.root.join(&recipe.stack.dir).join(&file.path)) else {
-            continue;
-        };
-        let Ok(assignments) = rollback_config::parse_variable_file(&file.path, &bytes) else {
-            continue;
-        };
-        for name in &file.left_out {
-            if let Some(value) = assignments.get(name) {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                values.push((name.clone(), text));
-            }
-        }
-    }
-    values
-}
-
-fn plugin_cache(context: &Context) -> Option<PathBuf> {
-    if std::env::var_os("TF_PLUGIN_CACHE_DIR").is_some() {
-        return None;
-    }
-    Some(match &context.settings.terraform.plugin_cache {
-        Some(configured) => context.root.join(configured),
-        None => {
-            let folder = context.home.join("plugin-cache");
-            // Terraform complains of a cache that is not there, even where it needs no provider.
-            let _ = private_folder(&folder);
-            folder
-        }
-    })
-}
-
-/// Whether any provider beside the built-in one is needed.
-fn external_providers(recipe: &Recipe<'_>, lock: Option<&[u8]>) -> bool {
-    let in_lock = lock
-        .and_then(|bytes| LockFile::parse(bytes).ok())
-        .is_some_and(|lock| !lock.providers.is_empty());
-    in_lock
-        || recipe
-            .configuration
-            .resources()
-            .any(|(_, resource)| !matches!(resource.kind.as_str(), "terraform_data" | "terraform_remote_state"))
-        || recipe
-            .joined
-            .state
-            .instances()
-            .any(|instance| !instance.provider().contains("terraform.io/builtin/"))
-        || recipe
-            .configuration
-            .modules
-            .values()
-            .any(|module| !module.required_providers.is_empty())
-}
-
-/// Takes the providers that `init` installed in the user's folder, where their versions are those of the lock file:
-/// `init` need not run then.
-fn link_providers(context: &Context, recipe: &Recipe<'_>, root: &Path, lock: Option<&[u8]>) -> bool {
-    let here = context.root.join(&recipe.stack.dir);
-    let installed = data_folder(&here).join("providers");
-    let versions = |bytes: &[u8]| LockFile::parse(bytes).ok().map(|lock| lock.providers);
-    let (Some(wanted), Some(there)) = (
-        lock.and_then(versions),
-        std::fs::read(here.join(LOCK_FILE)).ok().as_deref().and_then(versions),
-    ) else {
-        return false;
-    };
-    let same = wanted
-        .iter()
-        .all(|(name, entry)| there.get(name).is_some_and(|there| there.version == entry.version));
-    let data = root.join(".terraform");
-    same && installed.is_dir()
-        && private_folder(&data).is_ok()
-        && std::os::unix::fs::symlink(&installed, data.join("providers")).is_ok()
-}
-
-fn unlink_providers(root: &Path) {
-    let path = root.join(".terraform/providers");
-    if path.is_symlink() {
-        let _ = std::fs::remove_file(path);
-    }
 }

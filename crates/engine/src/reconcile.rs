@@ -1,6 +1,8 @@
 //! Terraform's real plan held against the inverse plan: what will happen to each object, whether the inverse plan
 //! explains it, and what therefore needs a yes of its own.
 
+mod guards;
+
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +123,7 @@ pub fn reconcile(input: &Input<'_>) -> Reconciled {
             }
         }
     }
-    guard(&mut reconciled, input);
+    guards::guard(&mut reconciled, input);
     reconciled
         .items
         .sort_by(|a, b| a.address.cmp(&b.address).then_with(|| a.deposed.cmp(&b.deposed)));
@@ -498,80 +500,5 @@ fn refuse_differences(differences: &[Difference], address: &str, reconciled: &mu
                 message: difference.message.clone(),
             });
         }
-    }
-}
-
-/// Finds what needs a yes of its own.
-fn guard(reconciled: &mut Reconciled, input: &Input<'_>) {
-    let protected: BTreeMap<String, &str> = input
-        .inverse
-        .changes
-        .iter()
-        .filter_map(|change| Some((change.from.as_ref()?.address.to_string(), change.protected.as_deref()?)))
-        .collect();
-    let mut refusals = Vec::new();
-    for item in &reconciled.items {
-        let was = item.previous_address.as_ref().unwrap_or(&item.address);
-        if matches!(item.fate, Fate::Destroy | Fate::Replace)
-            && let Some(place) = protected.get(was)
-        {
-            refusals.push(Refusal {
-                guard: Guard::DataLoss,
-                address: item.address.clone(),
-                message: format!(
-                    "it is protected by prevent_destroy ({place}) and would be {}",
-                    past(item.fate)
-                ),
-            });
-        } else if item.reversibility >= Reversibility::DataLoss {
-            refusals.push(Refusal {
-                guard: Guard::DataLoss,
-                address: item.address.clone(),
-                message: format!("it would be {}: {}", past(item.fate), item.reason),
-            });
-        }
-        if item.fate == Fate::Impossible {
-            refusals.push(Refusal {
-                guard: Guard::Impossible,
-                address: item.address.clone(),
-                message: item.reason.clone(),
-            });
-        }
-        let already = reconciled
-            .refusals
-            .iter()
-            .any(|refusal| refusal.address == item.address);
-        if !item.explained && !already {
-            refusals.push(Refusal {
-                guard: Guard::Surprise,
-                address: item.address.clone(),
-                message: format!(
-                    "terraform would {} it, and the releases do not say why: {}",
-                    verb(item.fate),
-                    item.reason
-                ),
-            });
-        }
-    }
-    reconciled.refusals.extend(refusals);
-}
-
-fn past(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Destroy => "destroyed",
-        Fate::Replace => "destroyed and made anew",
-        Fate::Create => "made anew, empty",
-        _ => "changed for good",
-    }
-}
-
-fn verb(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Destroy => "destroy",
-        Fate::Replace => "destroy and make anew",
-        Fate::Create => "create",
-        Fate::Forget => "let go of",
-        Fate::Move => "move",
-        _ => "change",
     }
 }

@@ -22,6 +22,7 @@ fn entries(world: &World) -> Vec<Entry> {
 }
 
 #[tokio::test]
+#[allow(clippy::print_stderr)] // A suite says how much it tried.
 async fn without_the_record_there_is_no_effect() {
     let world = World::new();
     // Whoever may do everything.
