@@ -42,6 +42,7 @@ mod restore;
 mod runbook;
 mod s3_backend;
 mod scheduled_drills;
+mod schemathesis;
 mod secrets;
 mod served_bakes;
 mod service;

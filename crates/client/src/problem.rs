@@ -31,7 +31,7 @@ pub fn error(status: u16, retry_after: Option<u64>, body: &[u8]) -> EngineError 
         403 if error.hints.is_empty() => {
             error = error.hint("ask an administrator for a token whose role and stacks cover it");
         }
-        503 if error.hints.is_empty() => {
+        429 | 503 if error.hints.is_empty() => {
             let when = retry_after.map_or_else(|| "later".to_owned(), |seconds| format!("in {seconds} seconds"));
             error = error.hint(format!("try again {when}"));
         }
@@ -50,7 +50,7 @@ fn kind(status: u16, code: &str) -> Kind {
     match (status, code) {
         (_, "stack-locked" | "state-locked") | (423, _) => Kind::Locked,
         (_, "refused") | (403, _) => Kind::Refused,
-        (400, _) => Kind::Usage,
+        (400, _) | (_, "unknown-name") => Kind::Usage,
         _ => Kind::Failed,
     }
 }

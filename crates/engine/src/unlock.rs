@@ -39,14 +39,19 @@ pub struct Examined {
     pub child_may_live: bool,
 }
 
-/// Looks at a lock.
+/// That nobody works on a stack.
+pub fn not_locked(stack: &str) -> EngineError {
+    EngineError::failed(format!("stack {stack} is not locked")).hint("`infra-rollback locks` lists all locks")
+}
+
+/// Looks at a lock; `None` where the stack is not locked, for which there are the words of [`not_locked`].
 ///
 /// # Errors
-/// The stack is not locked.
-pub fn examine(context: &Context, stack: &str) -> Result<Examined> {
-    let (holder, _) = read(context.store.as_ref(), &context.project, stack)?.ok_or_else(|| {
-        EngineError::failed(format!("stack {stack} is not locked")).hint("`infra-rollback locks` lists all locks")
-    })?;
+/// The store cannot be read, or the record of the lock is damaged.
+pub fn examine(context: &Context, stack: &str) -> Result<Option<Examined>> {
+    let Some((holder, _)) = read(context.store.as_ref(), &context.project, stack)? else {
+        return Ok(None);
+    };
     let journal = Journal::open(context.store.as_ref(), &context.project, &holder.run)?;
     let child_may_live = journal.open_child(stack).is_some_and(|child| {
         let elsewhere = journal
@@ -54,7 +59,7 @@ pub fn examine(context: &Context, stack: &str) -> Result<Examined> {
             .is_some_and(|machine| !machine.is_this());
         elsewhere || child.is_alive()
     });
-    Ok(Examined { holder, child_may_live })
+    Ok(Some(Examined { holder, child_may_live }))
 }
 
 /// Takes a lock away.
@@ -64,7 +69,7 @@ pub fn examine(context: &Context, stack: &str) -> Result<Examined> {
 pub fn release(context: &Context, stack: &str, reason: &str, forced: bool) -> Result<LockRelease> {
     // Each attempt starts from what is there; a holder that writes at the same moment comes first.
     for _ in 0..10 {
-        let examined = examine(context, stack)?;
+        let examined = examine(context, stack)?.ok_or_else(|| not_locked(stack))?;
         let Some(release) = attempt(context, stack, reason, forced, &examined)? else {
             continue;
         };

@@ -25,6 +25,9 @@ use crate::problem::{self, Problem, Result};
 use crate::routes::{Access, Payload, ROUTES, Route};
 use crate::service::Service;
 
+/// Characters of a name in the path, as the document at /v1/openapi.json says.
+const LONGEST_NAME: usize = 200;
+
 /// The name of the header that carries a request's id.
 pub const REQUEST_ID: &str = "x-request-id";
 
@@ -319,8 +322,7 @@ async fn take_turn(app: &App) -> Result<OwnedSemaphorePermit> {
 }
 
 fn overloaded() -> Box<Problem> {
-    Problem::new(&problem::TOO_MANY_REQUESTS, "the service has too much to do right now")
-        .header(header::RETRY_AFTER, "2")
+    Problem::new(&problem::OVERLOADED, "the service has too much to do right now").header(header::RETRY_AFTER, "2")
 }
 
 /// Runs what may wait for a store or a process; a panic in it is this request's alone.
@@ -341,6 +343,11 @@ async fn blocking<T: Send + 'static>(id: &str, work: impl FnOnce() -> Result<T> 
 async fn path_of(parts: &mut Parts) -> Result<Vec<(String, String)>> {
     let found = parts.extract::<RawPathParams>().await;
     let found = found.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
+    if found.iter().any(|(_, value)| value.chars().count() > LONGEST_NAME) {
+        return Err(Problem::bad_request(format!(
+            "a name in the path has more than {LONGEST_NAME} characters"
+        )));
+    }
     Ok(found
         .iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

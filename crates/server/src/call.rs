@@ -1,5 +1,6 @@
 //! A request as a handler sees it, and the answers that it gives.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -68,6 +69,19 @@ impl Call {
             Some("true") => Ok(true),
             Some(_) => Err(Problem::bad_request(format!("{name} is true or false"))),
         }
+    }
+
+    /// Where a page begins: the `next_cursor` of the one before.
+    pub fn cursor<T: FromStr>(&self) -> Result<Option<T>> {
+        let odd = || Problem::bad_request("cursor is the next_cursor of an earlier page");
+        let Some(text) = self.query("cursor")? else {
+            return Ok(None);
+        };
+        // As long as the document says.
+        if text.len() > 200 {
+            return Err(odd());
+        }
+        text.parse().map(Some).map_err(|_| odd())
     }
 
     /// How many items a page is to have: 1 to 100, 20 where nothing is said.

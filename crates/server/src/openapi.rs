@@ -68,7 +68,16 @@ fn operation(route: &Route) -> Value {
         .path
         .split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": reference("Name") }))
+        .map(|name| {
+            let schema = match name {
+                // What Terraform's backend writes under is plain.
+                "workspace" => "PlainName",
+                "stack" if route.path.contains("{workspace}") => "PlainName",
+                "number" => "Count",
+                _ => "Name",
+            };
+            json!({ "name": name, "in": "path", "required": true, "schema": reference(schema) })
+        })
         .collect();
     parameters.extend(route.parameters.iter().map(|parameter| {
         json!({ "name": parameter.name, "in": parameter.place, "required": parameter.required,

@@ -57,6 +57,8 @@ codes! {
          whether it exists or not, as Terraform would take a 404 for an empty state.";
     NOT_FOUND "not-found" 404 "There is no such thing here"
         "It does not exist, or the token may not see it.";
+    UNKNOWN_NAME "unknown-name" 404 "Nothing is called so"
+        "The settings of the project have nothing of the name that the path has; `hints` say what there is.";
     METHOD_NOT_ALLOWED "method-not-allowed" 405 "Not with this method"
         "The header Allow names the methods that this resource has.";
     CONFLICT "conflict" 409 "It is not in a state for that"
@@ -90,8 +92,11 @@ codes! {
         "A guard says no; `hints` name what it would take.";
     LOCKED "stack-locked" 409 "Somebody else works on the stack"
         "Another run holds the stack. GET /v1/locks tells who.";
-    TOO_MANY_REQUESTS "overloaded" 503 "Too much at once"
+    OVERLOADED "overloaded" 503 "Too much at once"
         "The service has as much to do as it takes on at a time. Retry-After says when to try again.";
+    TOO_MANY_TASKS "too-many-tasks" 429 "Too much is looked into already"
+        "Plans, checks and rehearsals take their time, and the service looks into so many at once. Nothing was begun. \
+         Retry-After says when to try again.";
     TIMEOUT "request-timeout" 408 "The request came too slowly"
         "The whole body has to arrive within two minutes, or 30 seconds from one part to the next.";
     UNAVAILABLE "unavailable" 503 "Something that the service needs does not answer"
@@ -136,6 +141,17 @@ impl Problem {
             &NOT_FOUND,
             format!("there is no such {what}, or the token may not see it"),
         )
+    }
+
+    /// What the path names is not there, in the words of the command line.
+    pub fn absent(error: EngineError) -> Box<Problem> {
+        let code = match error.kind {
+            Kind::Usage => &UNKNOWN_NAME,
+            _ => &NOT_FOUND,
+        };
+        let mut problem = Problem::new(code, error.message);
+        problem.hints = error.hints;
+        problem
     }
 
     pub fn bad_request(detail: impl Into<String>) -> Box<Problem> {

@@ -79,7 +79,7 @@ pub fn begin(
     let id = Uuid::now_v7().to_string();
     let Some(entered) = enter(service, &format!("task {id}"), Some(MOST)) else {
         return Err(Problem::new(
-            &problem::TOO_MANY_REQUESTS,
+            &problem::TOO_MANY_TASKS,
             "the service looks into as much as it can at a time",
         )
         .header(header::RETRY_AFTER, "10"));
@@ -111,7 +111,7 @@ pub fn begin(
     });
     started.map_err(|error| {
         tracing::error!(%error, "no thread can be started");
-        Problem::new(&problem::TOO_MANY_REQUESTS, "nothing more can be looked into now")
+        Problem::new(&problem::OVERLOADED, "nothing more can be looked into now")
     })?;
     Ok(task)
 }

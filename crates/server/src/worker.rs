@@ -129,7 +129,7 @@ pub fn begin(service: &Arc<Service>, id: &str, work: Work, actor: &str) -> crate
     started.map(|_| ()).map_err(|error| {
         tracing::error!(%error, "no thread can be started");
         Problem::new(
-            &problem::TOO_MANY_REQUESTS,
+            &problem::OVERLOADED,
             "no more rollbacks can be carried out at the same time",
         )
     })

@@ -38,7 +38,7 @@ fn watch(global: &Global, arguments: &BakeArguments, output: &Output) -> Result<
 fn tell(global: &Global, command: &BakeCommand, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     let bake = match word_of(command) {
-        None => bake::shown(&context)?,
+        None => bake::shown(&context)?.ok_or_else(bake::nothing_watched)?,
         Some(word) => bake::say(&context, &word)?,
     };
     tell_said(output, &bake);

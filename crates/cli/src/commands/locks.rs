@@ -121,7 +121,7 @@ pub fn print_list(output: &Output, locks: &[(Holder, Life)], runs: &[Run]) {
 pub fn release(global: &Global, arguments: &ReleaseLockArguments, output: &Output) -> Result<()> {
     let context = session::open(global, &VariableArguments::default(), output)?;
     check_reason(arguments)?;
-    let examined = unlock::examine(&context, &arguments.stack)?;
+    let examined = unlock::examine(&context, &arguments.stack)?.ok_or_else(|| unlock::not_locked(&arguments.stack))?;
     ask_before_release(arguments, &examined.holder, output)?;
     let release = unlock::release(&context, &arguments.stack, &arguments.reason, arguments.force)?;
     tell_released(output, &release);

@@ -1,7 +1,7 @@
 //! `steps`: what runs beside Terraform, where it is now, and what it can go to.
 
 use rollback_engine::error::Result;
-use rollback_engine::steps::{choices, seen};
+use rollback_engine::steps::{choices, seen, unknown};
 use serde_json::{Value, json};
 
 use crate::arguments::{Global, StepsArguments, VariableArguments};
@@ -13,7 +13,7 @@ pub fn run(global: &Global, arguments: &StepsArguments, output: &Output) -> Resu
     let context = session::open(global, &VariableArguments::default(), output)?;
     let document = match &arguments.step {
         Some(name) => {
-            let (table, choices) = choices(&context, name)?;
+            let (table, choices) = choices(&context, name)?.ok_or_else(|| unknown(name))?;
             json!({ "step": name, "kind": table.kind, "choices": choices })
         }
         None => json!({ "steps": seen(&context) }),

@@ -133,14 +133,16 @@ pub fn say(context: &Context, word: &Word) -> Result<Bake> {
     }
 }
 
-/// As it is, finished or not.
+/// As it is, finished or not; `None` where there was none yet, for which there are the words of [`nothing_watched`].
 ///
 /// # Errors
-/// There was none yet, or the store cannot be read.
-pub fn shown(context: &Context) -> Result<Bake> {
-    current(context)?
-        .map(|(bake, _)| bake)
-        .ok_or_else(|| EngineError::failed("nothing was watched yet").hint("`infra-rollback bake --window 30m` begins"))
+/// The store cannot be read.
+pub fn shown(context: &Context) -> Result<Option<Bake>> {
+    Ok(current(context)?.map(|(bake, _)| bake))
+}
+
+pub fn nothing_watched() -> EngineError {
+    EngineError::failed("nothing was watched yet").hint("`infra-rollback bake --window 30m` begins")
 }
 
 /// Watches: an unfinished bake goes on, else a new one begins.

@@ -54,16 +54,21 @@ impl Choices for NoChoices {
     }
 }
 
-/// A step with what it can go to.
+/// That nothing is called so.
+pub fn unknown(name: &str) -> EngineError {
+    EngineError::usage(format!("there is no step {name}")).hint("`infra-rollback steps` lists them")
+}
+
+/// A step with what it can go to; `None` where there is no step of that name, for which there are the words of [`unknown`].
 ///
 /// # Errors
-/// There is no step of that name, or it cannot be looked at.
-pub fn choices<'c>(context: &'c Context, name: &str) -> Result<(&'c StepTable, Vec<Choice>)> {
-    let table = context.settings.step(name).ok_or_else(|| {
-        EngineError::usage(format!("there is no step {name}")).hint("`infra-rollback steps` lists them")
-    })?;
+/// It cannot be looked at.
+pub fn choices<'c>(context: &'c Context, name: &str) -> Result<Option<(&'c StepTable, Vec<Choice>)>> {
+    let Some(table) = context.settings.step(name) else {
+        return Ok(None);
+    };
     let found = context.choices.list(table).map_err(|error| step_error(name, error))?;
-    Ok((table, found))
+    Ok(Some((table, found)))
 }
 
 /// Whether the steps that the person does not want are there.

@@ -9,7 +9,7 @@ mod record;
 mod tell;
 
 pub use capture::{Kept, Runtime, Seen, look, seen};
-pub use choosing::{About, Choice, Choices, NoChoices, check_names, choices, choose, databases, send};
+pub use choosing::{About, Choice, Choices, NoChoices, check_names, choices, choose, databases, send, unknown};
 pub use order::check as check_order;
 pub use prepare::{PreparedStep, Way, open_refusals, prepare, step_error};
 pub use record::{StepEnvelope, StepOutcome};

@@ -54,7 +54,7 @@ fn describe(checkpoint: &Checkpoint) -> Value {
 /// Signed checkpoints, the newest first.
 pub fn checkpoints(call: &Call) -> Result<Response> {
     let limit = call.limit()?;
-    let found = call.service.audit.checkpoints(number(call, "cursor")?, limit)?;
+    let found = call.service.audit.checkpoints(call.cursor()?, limit)?;
     let next = found.last().filter(|_| found.len() == limit);
     ok(&Page {
         next_cursor: next.map(|last| last.size.to_string()),

@@ -17,7 +17,8 @@ use crate::problem::{self, Problem, Result};
 /// The longest name of a stack or workspace, in bytes.
 const LONGEST_NAME: usize = 100;
 
-fn states(call: &Call) -> Result<States<'_>> {
+/// The states that are written over the backend's routes.
+pub fn states(call: &Call) -> Result<States<'_>> {
     for name in ["stack", "workspace"] {
         let value = call.path(name);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

@@ -74,7 +74,8 @@ pub fn create(call: &Call) -> Result<Response> {
 /// How it stands.
 pub fn get(call: &Call) -> Result<Response> {
     let context = chosen(call, &[], "GET /v1/bake")?;
-    ok(&json!({ "bake": bake::shown(&context)? }))
+    let found = bake::shown(&context)?.ok_or_else(|| Problem::absent(bake::nothing_watched()))?;
+    ok(&json!({ "bake": found }))
 }
 
 /// What somebody says to one that goes on.

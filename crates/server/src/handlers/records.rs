@@ -112,13 +112,7 @@ pub fn sees_run(who: &Principal, run: &Run) -> bool {
 pub fn runs(call: &Call) -> Result<Response> {
     let who = call.who()?;
     let limit = call.limit()?;
-    let mut before = call.query("cursor")?;
-    if before
-        .as_deref()
-        .is_some_and(|text| uuid::Uuid::try_parse(text).is_err())
-    {
-        return Err(Problem::bad_request("cursor is the next_cursor of an earlier page"));
-    }
+    let mut before = call.cursor()?.map(|id: uuid::Uuid| id.to_string());
     let runs = Runs::new(call.service.store.as_ref(), &call.service.project);
     let mut items: Vec<Run> = Vec::new();
     let next = loop {

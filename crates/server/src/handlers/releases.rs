@@ -37,11 +37,7 @@ pub fn list(call: &Call) -> Result<Response> {
     let who = call.who()?;
     let service = &call.service;
     let limit = call.limit()?;
-    let odd = |_| Problem::bad_request("cursor is the next_cursor of an earlier page");
-    let mut before: Option<ReleaseId> = call
-        .query("cursor")?
-        .map(|text| text.parse().map_err(odd))
-        .transpose()?;
+    let mut before: Option<ReleaseId> = call.cursor()?;
     let marks = service.catalogue().marks()?;
     let mut items = Vec::new();
     'pages: loop {

@@ -317,10 +317,7 @@ pub fn list(call: &Call) -> Result<Response> {
     let who = call.who()?;
     let limit = call.limit()?;
     let rollbacks = Rollbacks::new(&call.service);
-    let mut before = call.query("cursor")?;
-    if before.as_deref().is_some_and(|text| Uuid::try_parse(text).is_err()) {
-        return Err(Problem::bad_request("cursor is the next_cursor of an earlier page"));
-    }
+    let mut before = call.cursor()?.map(|id: Uuid| id.to_string());
     let mut items = Vec::new();
     while items.len() < limit {
         let ids = rollbacks.ids(before.as_deref(), limit)?;

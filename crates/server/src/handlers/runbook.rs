@@ -30,7 +30,8 @@ pub fn steps(call: &Call) -> Result<Response> {
 pub fn step(call: &Call) -> Result<Response> {
     let name = call.path("step");
     let context = chosen(call, &[], "GET /v1/steps/…")?;
-    let (table, choices) = steps::choices(&context, name).map_err(|error| context.secrets.scrub_error(error))?;
+    let found = steps::choices(&context, name).map_err(|error| context.secrets.scrub_error(error))?;
+    let (table, choices) = found.ok_or_else(|| Problem::absent(steps::unknown(name)))?;
     ok(&json!({ "step": name, "kind": table.kind, "choices": choices }))
 }
 
@@ -76,7 +77,7 @@ pub fn blame(call: &Call) -> Result<Response> {
 pub fn lock(call: &Call) -> Result<Response> {
     let stack = call.path("stack").to_owned();
     let context = chosen(call, std::slice::from_ref(&stack), "GET /v1/stacks/…/lock")?;
-    let examined = unlock::examine(&context, &stack)?;
+    let examined = unlock::examine(&context, &stack)?.ok_or_else(|| Problem::absent(unlock::not_locked(&stack)))?;
     ok(&json!({ "stack": stack, "holder": examined.holder, "child_may_live": examined.child_may_live }))
 }
 

@@ -3,11 +3,11 @@
 use axum::response::Response;
 use rollback_engine::error::EngineError;
 use rollback_inverse::redact::{Redactor, SENSITIVE};
-use rollback_release::{CatalogueError, Release, ReleaseId, StateVersion, States, WrittenState};
+use rollback_release::{CatalogueError, Release, ReleaseId, StateVersion, WrittenState};
 use rollback_state::{Mode, State};
 use serde_json::{Value, json};
 
-use super::backend::{raw, refused};
+use super::backend::{raw, refused, states};
 use crate::call::{Call, Page, ok, ok_tagged};
 use crate::problem::{Problem, Result};
 
@@ -87,24 +87,9 @@ fn redacted(call: &Call, state: &State) -> Value {
     })
 }
 
-fn states(call: &Call) -> States<'_> {
-    let service = &call.service;
-    States::new(
-        service.store.as_ref(),
-        &service.project,
-        call.path("stack"),
-        call.path("workspace"),
-    )
-}
-
 pub fn written(call: &Call) -> Result<Response> {
     let limit = call.limit()?;
-    let odd = |_| Problem::bad_request("cursor is the next_cursor of an earlier page");
-    let before = call
-        .query("cursor")?
-        .map(|text| text.parse::<u64>().map_err(odd))
-        .transpose()?;
-    let found = states(call).versions(before, limit).map_err(refused)?;
+    let found = states(call)?.versions(call.cursor()?, limit).map_err(refused)?;
     let next = (found.len() == limit).then(|| found.last().map(|last| last.number.to_string()));
     ok(&Page {
         items: found
@@ -117,7 +102,7 @@ pub fn written(call: &Call) -> Result<Response> {
 
 fn one_written(call: &Call) -> Result<WrittenState> {
     let number = call.path("number").parse().map_err(|_| Problem::not_found("version"))?;
-    let found = states(call).version(number).map_err(refused)?;
+    let found = states(call)?.version(number).map_err(refused)?;
     found.ok_or_else(|| Problem::not_found("version"))
 }
 
@@ -127,7 +112,7 @@ fn bytes_of(call: &Call) -> Result<(Vec<u8>, String)> {
     let Some(record) = &version.state else {
         return Err(Problem::not_found("state: this version records that it was deleted"));
     };
-    let bytes = states(call).bytes(&version).map_err(refused)?;
+    let bytes = states(call)?.bytes(&version).map_err(refused)?;
     Ok((bytes, record.sha256.clone()))
 }
 
@@ -151,11 +136,7 @@ pub fn written_raw(call: &Call) -> Result<Response> {
 }
 
 pub fn kept(call: &Call) -> Result<Response> {
-    let odd = |_| Problem::bad_request("cursor is the next_cursor of an earlier page");
-    let before: Option<ReleaseId> = call
-        .query("cursor")?
-        .map(|text| text.parse().map_err(odd))
-        .transpose()?;
+    let before: Option<ReleaseId> = call.cursor()?;
     let stack = call.path("stack");
     let (items, next) = call
         .service

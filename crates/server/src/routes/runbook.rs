@@ -9,7 +9,7 @@ const FORMAT: Parameter = query("format", "ReportFormat", "How it is written (de
 pub(super) static ROUTES: &[Route] = &[
     Route {
         noted: &["revision", "stacks"],
-        problems: &[404, 409, 413, 415, 422, 503],
+        problems: &[404, 409, 413, 415, 422, 429, 503],
         ..write(
             "/v1/drills",
             "drills.create",
@@ -23,7 +23,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         noted: &["checks", "stacks"],
-        problems: &[404, 409, 413, 415, 422, 503],
+        problems: &[404, 409, 413, 415, 422, 429, 503],
         ..write(
             "/v1/verifications",
             "verifications.create",
@@ -37,7 +37,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         noted: &["revision", "stacks", "override_policy", "reason"],
-        problems: &[404, 409, 413, 415, 422, 503],
+        problems: &[404, 409, 413, 415, 422, 429, 503],
         ..write(
             "/v1/policy/evaluations",
             "policy.evaluate",
@@ -51,7 +51,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         noted: &["revision", "stacks"],
-        problems: &[404, 409, 413, 415, 422, 503],
+        problems: &[404, 409, 413, 415, 422, 429, 503],
         ..write(
             "/v1/policy/inputs",
             "policy.input",
@@ -160,7 +160,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         access: Access::Whole(Permission::Read),
-        problems: &[422],
+        problems: &[404, 422],
         ..read(
             "/v1/bake",
             "bake.get",
