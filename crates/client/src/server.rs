@@ -156,8 +156,8 @@ impl Server {
                 Ok(reply) => {
                     let again = match reply.status {
                         // "Nothing was done. Try again later." is what the document says of it.
-                        503 => reply.retry_after.is_some(),
-                        502 | 504 | 429 => call.repeat != Repeat::Once,
+                        429 | 503 if reply.retry_after.is_some() => true,
+                        429 | 502 | 504 => call.repeat != Repeat::Once,
                         _ => false,
                     };
                     if last || !again {
@@ -332,6 +332,59 @@ mod tests {
             ("http://10.0.0.1", true),
         ] {
             assert_eq!(Server::open(url, Some("t"), None).unwrap().is_clear(), clear, "{url}");
+        }
+    }
+
+    /// Answers the calls that come in turn, each on a connection of its own; how many came.
+    fn answering(answers: Vec<&'static str>) -> (Server, std::thread::JoinHandle<usize>) {
+        use std::io::{BufRead, BufReader, Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let came = std::thread::spawn(move || {
+            let mut came = 0;
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut line, mut length) = (String::new(), 0);
+                while reader.read_line(&mut line).unwrap() > 2 {
+                    if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = text.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                reader.take(length).read_to_end(&mut Vec::new()).unwrap();
+                write!(
+                    stream,
+                    "HTTP/1.1 {answer}content-length: 2\r\nconnection: close\r\n\r\n{{}}"
+                )
+                .unwrap();
+                came += 1;
+            }
+            came
+        });
+        (Server::open(&url, Some("t"), None).unwrap(), came)
+    }
+
+    #[test]
+    fn what_was_certainly_not_done_is_asked_for_again() {
+        let busy = "429 Too Many Requests\r\nretry-after: 0\r\n";
+        let call = Call::post("/v1/drills", serde_json::json!({}));
+        let (server, came) = answering(vec![
+            busy,
+            "503 Service Unavailable\r\nretry-after: 0\r\n",
+            "202 Accepted\r\n",
+        ]);
+        assert_eq!(server.call(&call).unwrap().status, 202);
+        assert_eq!(came.join().unwrap(), 3);
+        // Nobody says that nothing was done.
+        for answer in [
+            "429 Too Many Requests\r\n",
+            "503 Service Unavailable\r\n",
+            "502 Bad Gateway\r\n",
+        ] {
+            let (server, came) = answering(vec![answer]);
+            assert!(server.call(&call).is_err(), "{answer}");
+            assert_eq!(came.join().unwrap(), 1);
         }
     }
 }
