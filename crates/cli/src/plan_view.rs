@@ -16,7 +16,9 @@ use crate::output::{Output, Tone};
 const MOST_CHANGES: usize = 12;
 
 struct Group {
-    title: &'static str,
+    /// What becomes of one object, and of several.
+    one: &'static str,
+    many: &'static str,
     symbol: &'static str,
     tone: Tone,
     fates: &'static [Fate],
@@ -24,49 +26,57 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group {
-        title: "cannot be done",
+        one: "cannot be done",
+        many: "cannot be done",
         symbol: "!!",
         tone: Tone::Danger,
         fates: &[Fate::Impossible],
     },
     Group {
-        title: "goes",
+        one: "goes",
+        many: "go",
         symbol: "-",
         tone: Tone::Danger,
         fates: &[Fate::Destroy],
     },
     Group {
-        title: "is destroyed and made anew",
+        one: "is destroyed and made anew",
+        many: "are destroyed and made anew",
         symbol: "-/+",
         tone: Tone::Danger,
         fates: &[Fate::Replace],
     },
     Group {
-        title: "comes back, empty",
+        one: "comes back, empty",
+        many: "come back, empty",
         symbol: "+",
         tone: Tone::Warning,
         fates: &[Fate::Create],
     },
     Group {
-        title: "is taken in again",
+        one: "is taken in again",
+        many: "are taken in again",
         symbol: "<-",
         tone: Tone::Good,
         fates: &[Fate::Adopt],
     },
     Group {
-        title: "leaves the state, and is not destroyed",
+        one: "leaves the state, and is not destroyed",
+        many: "leave the state, and are not destroyed",
         symbol: "->",
         tone: Tone::Warning,
         fates: &[Fate::Forget],
     },
     Group {
-        title: "changes in place",
+        one: "changes in place",
+        many: "change in place",
         symbol: "~",
         tone: Tone::Warning,
         fates: &[Fate::Update],
     },
     Group {
-        title: "gets its old address back",
+        one: "gets its old address back",
+        many: "get their old addresses back",
         symbol: "=",
         tone: Tone::Plain,
         fates: &[Fate::Move],
@@ -371,7 +381,8 @@ fn print_view(output: &Output, plan: &View) {
         if items.is_empty() {
             continue;
         }
-        output.heading(&format!("  {} {}:", items.len(), group.title));
+        let title = if items.len() == 1 { group.one } else { group.many };
+        output.heading(&format!("  {} {title}:", items.len()));
         for item in items {
             print_item(output, group, item);
         }

@@ -13,19 +13,19 @@ pub fn print(output: &Output, report: &RestoreReport) {
     ));
     for (title, tone, list) in [
         (
-            "nobody would manage these any more (they live on):",
+            "Nobody would manage these any more; they live on",
             Tone::Danger,
             &report.orphans,
         ),
         (
-            "the old state claims these; they may not exist:",
+            "The old state claims these; they may not exist",
             Tone::Warning,
             &report.claims,
         ),
-        ("these get their old address back:", Tone::Plain, &report.moved),
+        ("These get their old addresses back", Tone::Plain, &report.moved),
     ] {
         if !list.is_empty() {
-            output.toned(tone, &format!("  {} {title}", list.len()));
+            output.toned(tone, &format!("  {title} ({}):", list.len()));
             for address in list {
                 output.line(&format!("    {address}"));
             }
