@@ -233,8 +233,13 @@ fn a_killed_instance_leaves_a_rollback_that_the_other_goes_on_with() {
         assert_eq!(approve(&one, &path, &admin, &digest(&known)), 201);
         wait_until("terraform to apply", || world.is_out("begun"));
         kill(one.process.pid());
-        let known = other.get(&path, &admin).is(200).json();
-        assert_eq!(known["status"], "applying", "{known}");
+        let known = other.until(&path, &admin, |known| known["status"] != "applying");
+        assert_eq!(known["status"], "needs-reconcile", "{known}");
+        assert_eq!(known["at_rest"], true, "{known}");
+        assert!(
+            known["hints"][0].as_str().unwrap_or_default().contains("/resume"),
+            "{known}"
+        );
         assert_eq!(other.post(&format!("{path}/cancel"), "nobody", "{}").status, 401);
         world.put_out("go");
         other.post(&format!("{path}/resume"), &admin, "{}").is(202);

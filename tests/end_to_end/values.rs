@@ -54,6 +54,30 @@ fn a_wrong_value_is_refused_too() {
     });
 }
 
+/// An object that moves explains what is made of the part of it that moves, and no more.
+#[test]
+fn a_wrong_value_beside_an_object_that_stays_is_refused() {
+    scenario(|world| {
+        let text = |input: &str| {
+            format!(
+                "variable \"v\" {{\n  type = string\n}}\n{}resource \"terraform_data\" \"beside\" {{\n  input = \
+                 \"${{terraform_data.x.id}}-${{var.v}}\"\n}}\n",
+                data("x", input)
+            )
+        };
+        let first = world.release_with(&[("main.tf", &text("one"))], &["-var", "v=one"]);
+        world.release_with(&[("main.tf", &text("two"))], &["-var", "v=two"]);
+        world.unchanged(|world| {
+            let wrong = ["to", &first.commit, "--auto-approve", "--var", "v=wrong"];
+            world.tool(&wrong).exits(3).says("variable `v`");
+        });
+        world
+            .tool(&["to", &first.commit, "--auto-approve", "--var", "v=one"])
+            .exits(0);
+        assert_eq!(world.objects(), first.objects);
+    });
+}
+
 /// The value takes a way through a local, a module's input, `for_each` and an object that is as it was.
 #[test]
 fn a_value_that_takes_a_long_way_is_missed_and_named() {

@@ -35,10 +35,10 @@ const NOT_ATTRIBUTES: &[&str] = &[
 
 /// The attributes that the target's configuration sets and whose planned value differs from the target's state. `moving`
 /// names the resources by way of which a value may differ, see [`moving`].
-pub fn find<F: FnOnce() -> BTreeSet<Object>>(
+pub fn find<F: FnOnce() -> Moving>(
     input: &Input<'_>,
     real: &ResourceChange,
-    moving: &LazyCell<BTreeSet<Object>, F>,
+    moving: &LazyCell<Moving, F>,
 ) -> Vec<Difference> {
     let (Some(target), Some(configuration)) = (input.target, input.target_config) else {
         return Vec::new();
@@ -136,7 +136,12 @@ pub fn find<F: FnOnce() -> BTreeSet<Object>>(
         }
         let values = values("would get");
         let sources = Sources::of(configuration, &module_path, resource, expression);
-        let by_objects = sources.data || sources.objects.iter().any(|object| moving.contains(object));
+        // Nothing that is not known yet can have had a part in a value that is.
+        let movers = match contains_true(unknown) {
+            true => &moving.in_any_way,
+            false => &moving.known,
+        };
+        let by_objects = sources.data || sources.objects.iter().any(|object| movers.contains(object));
         let missing = sources.missing(input);
         // Of what is partly unknown, the part that is known comes from an object only where the object has it.
         let of_objects = |leaf: &&Value| {
@@ -282,12 +287,22 @@ pub fn in_outputs(input: &Input<'_>, plan: &Plan) -> Vec<(String, Difference)> {
 type Object = (Vec<String>, String, String);
 
 /// Resources whose objects will not be what they were at the target, so that what is made of them may differ too.
-pub fn moving(input: &Input<'_>, plan: &Plan) -> BTreeSet<Object> {
+#[derive(Default)]
+pub struct Moving {
+    /// By what is known before they are made as well as by what is not.
+    in_any_way: BTreeSet<Object>,
+    /// By what is known.
+    known: BTreeSet<Object>,
+}
+
+/// What [`find`] may explain differences by.
+pub fn moving(input: &Input<'_>, plan: &Plan) -> Moving {
+    let mut moving = Moving::default();
     let Some(target) = input.target else {
-        return BTreeSet::new();
+        return moving;
     };
-    let differs = |real: &ResourceChange, address: &Address| {
-        if contains_true(&real.change.after_unknown) || real.change.after.is_null() {
+    let is_known_to_differ = |real: &ResourceChange, address: &Address| {
+        if real.change.after.is_null() {
             return true;
         }
         let id = InstanceId {
@@ -299,20 +314,29 @@ pub fn moving(input: &Input<'_>, plan: &Plan) -> BTreeSet<Object> {
         };
         had.iter().any(|(name, want)| {
             let brings = &real.change.after[name.as_str()];
-            !same(unwrap_dynamic(want, brings), brings)
+            !contains_true(&real.change.after_unknown[name.as_str()]) && !same(unwrap_dynamic(want, brings), brings)
         })
     };
-    plan.resource_changes
-        .iter()
-        .filter(|real| real.deposed.is_none() && real.is_managed())
-        .filter_map(|real| Some((real, real.address.parse::<Address>().ok()?)))
-        .filter(|(real, address)| differs(real, address))
-        .map(|(_, address)| {
-            let path = address.resource.module.config_path();
-            let path = path.iter().map(|name| (*name).to_owned()).collect();
-            (path, address.resource.kind.clone(), address.resource.name.clone())
-        })
-        .collect()
+    for real in &plan.resource_changes {
+        let Some(address) = real.address.parse::<Address>().ok() else {
+            continue;
+        };
+        if real.deposed.is_some() || !real.is_managed() {
+            continue;
+        }
+        let is_known = is_known_to_differ(real, &address);
+        if !is_known && !contains_true(&real.change.after_unknown) {
+            continue;
+        }
+        let path = address.resource.module.config_path();
+        let path = path.iter().map(|name| (*name).to_owned()).collect();
+        let object: Object = (path, address.resource.kind.clone(), address.resource.name.clone());
+        if is_known {
+            moving.known.insert(object.clone());
+        }
+        moving.in_any_way.insert(object);
+    }
+    moving
 }
 
 /// Where an expression takes its value from, followed through locals, module inputs and outputs, `each` and `count`.

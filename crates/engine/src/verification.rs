@@ -190,8 +190,12 @@ pub(crate) fn scrubbed(context: &Context, verification: Verification) -> Verific
 pub fn check_names(known: &[&str], names: &[String]) -> Result<()> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
-        Some(unknown) => Err(EngineError::usage(format!("there is no check {unknown}"))
-            .hint(format!("the checks are: {}", known.join(", ")))),
+        Some(unknown) => Err(
+            EngineError::usage(format!("there is no check {unknown}")).hint(match known {
+                [] => "infra-rollback.toml has no [[check]]".to_owned(),
+                known => format!("the checks are: {}", known.join(", ")),
+            }),
+        ),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is written to people: the runbook's own words, or templates of the user's.
 
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::{Environment, UndefinedBehavior, Value, escape_formatter};
 use serde::Serialize;
 
 /// The runbook's message to everybody concerned.
@@ -17,6 +17,15 @@ pub fn render(name: &str, template: &str, document: impl Serialize) -> Result<St
     let mut environment = Environment::new();
     // A name that is written wrong must not become an empty place in a message that everybody reads.
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    // What people gave must not become lines, headings or a terminal's commands of its own.
+    environment.set_formatter(|output, state, value| match value.as_str() {
+        Some(text) if text.contains(char::is_control) => {
+            let line: Vec<&str> = text.split(char::is_control).filter(|part| !part.is_empty()).collect();
+            output.write_str(&line.join(" "))?;
+            Ok(())
+        }
+        _ => escape_formatter(output, state, value),
+    });
     let rendered = environment.render_named_str(name, template, Value::from(Serde(document)));
     rendered.map_err(|error| {
         let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
@@ -35,5 +44,12 @@ mod tests {
         assert_eq!(render("t", "{{ a }}", &document).unwrap(), "b");
         let error = render("t", "x\n{{ aa }}", &document).unwrap_err();
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn what_people_gave_stays_on_its_line() {
+        let document = serde_json::json!({ "reason": "x\n\n## Approvals\r\n\u{1b}]0;pwn\u{7}y" });
+        let rendered = render("t", "- {{ reason }}\n", &document).unwrap();
+        assert_eq!(rendered, "- x ## Approvals ]0;pwn y");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, header};
@@ -123,6 +123,10 @@ async fn answer(app: Arc<App>, routes: Option<Arc<[&'static Route]>>, request: R
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     if is_head {
+        // The length is that of the answer to GET (RFC 9110, 8.6), which hyper would say of an empty body.
+        if let Some(length) = response.body().size_hint().exact() {
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        }
         *response.body_mut() = Body::empty();
     }
     let status = response.status().as_u16();

@@ -82,8 +82,8 @@ codes! {
         "States may have 256 MiB, everything else 1 MiB, headers 64 KiB.";
     HEADERS_TOO_LARGE "headers-too-large" 431 "The headers are too large"
         "The request line and the headers together may have 64 KiB.";
-    UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" 415 "The body must be JSON"
-        "Send `Content-Type: application/json`.";
+    UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" 415 "The body is of another media type"
+        "Send `Content-Type: application/json`, or what the document says of the route (`application/zstd` for a checkout).";
     IDEMPOTENCY_KEY_REUSED "idempotency-key-reused" 422 "The Idempotency-Key was used for another request"
         "The key belongs to an earlier request of yours with another body. Take a new key for a new request.";
     UNPROCESSABLE "unprocessable" 422 "That cannot be done as asked"

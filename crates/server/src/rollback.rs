@@ -195,6 +195,11 @@ impl Known {
         match (&self.run, &self.rollback.ended) {
             // What it waited for was said, and it is planned again.
             (Some(run), None) if run.status == Status::AwaitingApproval && self.is_being_worked_on() => "planning",
+            (Some(run), None) if run.status == Status::Applying && self.is_abandoned() => {
+                Status::NeedsReconcile.as_str()
+            }
+            // Nothing changed, and it can be asked for again once the holder is done.
+            (Some(run), Some(ended)) if run.status == Status::Failed && ended.status == "locked" => &ended.status,
             (Some(run), _) if run.status != Status::Planning => run.status.as_str(),
             (_, Some(ended)) => &ended.status,
             (Some(run), None) => run.status.as_str(),
@@ -205,6 +210,27 @@ impl Known {
     /// Whether an attempt is under way, as far as can be known: its process may be gone, on another machine unseen.
     fn is_being_worked_on(&self) -> bool {
         self.rollback.ended.is_none() && !self.rollback.worker.is_dead()
+    }
+
+    /// Whether the process that had it ended in the middle of it, as far as this machine can tell.
+    fn is_abandoned(&self) -> bool {
+        let is_over = self.run.as_ref().is_some_and(|run| run.status.is_over());
+        self.rollback.ended.is_none() && !is_over && self.rollback.worker.is_dead()
+    }
+
+    /// What is to be said of it, and what to do next.
+    fn message(&self) -> (Option<String>, Vec<String>) {
+        match &self.rollback.ended {
+            Some(ended) => (ended.message.clone(), ended.hints.clone()),
+            None if self.is_abandoned() => (
+                Some("the process of the service that worked on it has ended".to_owned()),
+                vec![format!(
+                    "POST /v1/rollbacks/{}/resume goes on with it",
+                    self.rollback.id
+                )],
+            ),
+            None => (None, Vec::new()),
+        }
     }
 
     /// Whether it takes a yes to go on: also where it stopped halfway, and what is left is not what was approved.
@@ -404,11 +430,12 @@ impl<'s> Rollbacks<'s> {
     pub fn describe(&self, known: &Known) -> Result<Value> {
         let rollback = &known.rollback;
         let digest = self.digest(known)?;
+        let (message, hints) = known.message();
         let mut value = json!({
             "id": rollback.id,
             "status": known.status(),
             "over": known.is_over(),
-            "at_rest": rollback.ended.is_some(),
+            "at_rest": rollback.ended.is_some() || known.is_abandoned(),
             "revision": rollback.revision,
             "undo_of": rollback.undo,
             "restore_of": rollback.restore,
@@ -425,8 +452,8 @@ impl<'s> Rollbacks<'s> {
             "ended_at": known.run.as_ref().and_then(|run| run.ended_at),
             "backup": known.run.as_ref().and_then(|run| run.backup.as_ref()),
             "result": known.run.as_ref().and_then(|run| run.result.as_ref()),
-            "message": rollback.ended.as_ref().and_then(|ended| ended.message.as_ref()),
-            "hints": rollback.ended.as_ref().map_or_else(Vec::new, |ended| ended.hints.clone()),
+            "message": message,
+            "hints": hints,
             "links": { "self": format!("/v1/rollbacks/{}", rollback.id),
                 "plan": format!("/v1/rollbacks/{}/plan", rollback.id),
                 "events": format!("/v1/rollbacks/{}/events", rollback.id),

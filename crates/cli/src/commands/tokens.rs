@@ -41,8 +41,10 @@ pub fn create(global: &Global, arguments: &NewTokenArguments, output: &Output) -
         .expires
         .as_deref()
         .map(|text| {
-            text.parse::<jiff::Span>().map_err(|_| {
-                EngineError::usage(format!("{text:?} is no duration")).hint("for example 90d, 12h or \"3 months\"")
+            let span = text.parse::<jiff::Span>().ok().filter(|span| span.is_positive());
+            span.ok_or_else(|| {
+                EngineError::usage(format!("{text:?} is no duration that a token could be good for"))
+                    .hint("for example 90d, 12h or \"3 months\"")
             })
         })
         .transpose()?;

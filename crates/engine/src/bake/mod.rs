@@ -101,10 +101,13 @@ pub enum Word {
     },
 }
 
+/// By how many seconds a bake can be extended at a time: a week.
+const LONGEST_EXTENSION: u64 = 7 * 24 * 60 * 60;
+
 /// Says it.
 ///
 /// # Errors
-/// As [`decide`].
+/// As [`decide`], and [`Kind::Usage`](crate::error::Kind::Usage) for an extension that nobody can mean.
 pub fn say(context: &Context, word: &Word) -> Result<Bake> {
     match word {
         Word::Hold { reason } => {
@@ -118,6 +121,11 @@ pub fn say(context: &Context, word: &Word) -> Result<Bake> {
         }
         Word::Release => decide(context, "release", None, &|bake| bake.held = None),
         Word::Extend { seconds } => {
+            if *seconds > LONGEST_EXTENSION {
+                return Err(EngineError::usage(format!(
+                    "a bake is extended by at most {LONGEST_EXTENSION} seconds (a week) at a time"
+                )));
+            }
             let longer = SignedDuration::from_secs(i64::try_from(*seconds).unwrap_or(i64::MAX));
             decide(context, &format!("extend by {seconds} s"), None, &|bake| {
                 bake.ends_at = bake.ends_at.checked_add(longer).unwrap_or(bake.ends_at);

@@ -50,6 +50,8 @@ async fn wrong_methods_bodies_and_parameters_are_told() {
     assert_eq!(answer.header("allow"), "GET, HEAD");
     let head = world.call("HEAD", "/v1/stacks", Some(&token), "").await.is(200);
     assert!(head.bytes.is_empty());
+    let length = world.get("/v1/stacks", &token).await.bytes.len();
+    assert_eq!(head.header("content-length"), length.to_string());
     for query in ["limit=0", "limit=101", "limit=x", "cursor=x", "limit=-1"] {
         world.get(&format!("/v1/releases?{query}"), &token).await.is(400);
     }
