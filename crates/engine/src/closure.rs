@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use rollback_inverse::{Change, InversePlan};
-use rollback_state::{InstanceId, State};
+use rollback_state::{Address, InstanceId, State};
 
 use crate::error::{EngineError, Result};
 
 /// Leaves out of the plan every object that is neither named nor needed by one that is: it stays where and as it is.
 ///
 /// # Errors
-/// A named object that neither side knows: leaving everything as it is would not be what was meant.
+/// A named object that neither side knows: leaving everything as it is would not be what was meant. One that has another address at
+/// the target: Terraform plans the target's configuration, and would find nothing there to do. One whose address another object has
+/// now: that one would have to go out of the way, and nobody named it.
 pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, target: Option<&State>) -> Result<()> {
     if targets.is_empty() {
         return Ok(());
@@ -22,6 +24,19 @@ pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, tar
                 "--target {named}: there is no such object, neither now nor at the target"
             ))
             .hint("write the address as `terraform state list` does, quotes and all"));
+        }
+    }
+    let named: BTreeSet<String> = targets.iter().cloned().collect();
+    for change in &plan.changes {
+        if let (Some(from), Some(to)) = (&change.from, &change.to)
+            && is_named(&from.address, &named)
+            && !is_named(to, &named)
+        {
+            return Err(EngineError::usage(format!(
+                "--target {}: it is {to} at the target, and an object is named as it was then",
+                from.address
+            ))
+            .hint(format!("--target '{to}'")));
         }
     }
     let mut wanted: BTreeSet<String> = targets.iter().cloned().collect();
@@ -47,17 +62,30 @@ pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, tar
         }
     }
     plan.changes.retain(|change| is_wanted(change, &wanted));
+    if let Some((from, _)) = plan
+        .changes
+        .iter()
+        .find_map(|change| Some((change.from.as_ref()?, change.parked.as_ref()?)))
+    {
+        return Err(EngineError::usage(format!(
+            "--target cannot give back an address that another object has now: {} would have to leave it first",
+            from.address
+        ))
+        .hint("go back as a whole, without --target"));
+    }
     let kept: BTreeSet<InstanceId> = plan.changes.iter().filter_map(|change| change.from.clone()).collect();
     plan.orphaned_providers.retain(|orphan| kept.contains(&orphan.instance));
     Ok(())
 }
 
 fn is_wanted(change: &Change, wanted: &BTreeSet<String>) -> bool {
-    let names = change.from.iter().map(|id| &id.address).chain(&change.to);
-    names.into_iter().any(|address| {
-        let (full, config) = (address.to_string(), address.resource.config().to_string());
-        wanted.iter().any(|wanted| covers(wanted, &full) || *wanted == config)
-    })
+    let mut names = change.from.iter().map(|id| &id.address).chain(&change.to);
+    names.any(|address| is_named(address, wanted))
+}
+
+fn is_named(address: &Address, wanted: &BTreeSet<String>) -> bool {
+    let (full, config) = (address.to_string(), address.resource.config().to_string());
+    wanted.iter().any(|wanted| covers(wanted, &full) || *wanted == config)
 }
 
 /// A resource covers its instances, a module what is in it.
