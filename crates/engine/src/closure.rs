@@ -39,7 +39,7 @@ pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, tar
             .hint(format!("--target '{to}'")));
         }
     }
-    let mut wanted: BTreeSet<String> = targets.iter().cloned().collect();
+    let mut wanted = named;
     loop {
         let before = wanted.len();
         let mut needed: Vec<String> = Vec::new();
@@ -62,11 +62,8 @@ pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, tar
         }
     }
     plan.changes.retain(|change| is_wanted(change, &wanted));
-    if let Some((from, _)) = plan
-        .changes
-        .iter()
-        .find_map(|change| Some((change.from.as_ref()?, change.parked.as_ref()?)))
-    {
+    let mut pushed_away = plan.changes.iter().filter(|change| change.parked.is_some());
+    if let Some(from) = pushed_away.find_map(|change| change.from.as_ref()) {
         return Err(EngineError::usage(format!(
             "--target cannot give back an address that another object has now: {} would have to leave it first",
             from.address

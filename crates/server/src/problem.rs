@@ -149,6 +149,10 @@ impl Problem {
             Kind::Usage => &UNKNOWN_NAME,
             _ => &NOT_FOUND,
         };
+        Problem::in_words_of(code, error)
+    }
+
+    fn in_words_of(code: &'static Code, error: EngineError) -> Box<Problem> {
         let mut problem = Problem::new(code, error.message);
         problem.hints = error.hints;
         problem
@@ -223,9 +227,7 @@ impl From<EngineError> for Box<Problem> {
             Kind::Locked => &LOCKED,
             Kind::AwaitingApproval => &CONFLICT,
         };
-        let mut problem = Problem::new(code, error.message);
-        problem.hints = error.hints;
-        problem
+        Problem::in_words_of(code, error)
     }
 }
 
