@@ -388,11 +388,11 @@ fn killed_anywhere_it_ends_with_the_restored_one_and_an_empty_plan() {
             resumed(&shop, place);
             undo(&shop);
         }
-        // At the boundaries of the journal from the step on.
+        // At the boundaries of the journal from the moment on that the run knows what it is about.
         shop.world.tool(&arguments).exits(0);
         let journal = shop.world.journal(&shop.world.last_run());
         let place = |event: &str| journal.iter().position(|entry| entry["event"] == event).unwrap() + 1;
-        let (first, last) = (place("step-intended"), place("terraform-told"));
+        let (first, last) = (place("planned"), place("terraform-told"));
         undo(&shop);
         let points = (first..=last).flat_map(|sequence| ["before", "after"].map(|when| format!("{when}:{sequence}")));
         // In the short form every fourth one; over several runs of it all are seen.
@@ -403,13 +403,7 @@ fn killed_anywhere_it_ends_with_the_restored_one_and_an_empty_plan() {
         };
         for point in points.skip(from).step_by(each) {
             crash(&shop.world, &arguments, &point);
-            let begun = shop.world.runs().iter().any(|run| run["status"] == "applying");
-            match begun {
-                true => resumed(&shop, &point),
-                false => {
-                    shop.world.tool(&arguments).exits(0);
-                }
-            }
+            resumed(&shop, &point);
             undo(&shop);
         }
         shop.is_used(&old);

@@ -123,6 +123,9 @@ pub(crate) fn begin<'c>(
         commit: commit.to_owned(),
         selected: context.stacks.iter().map(|stack| stack.name.clone()).collect(),
         steps,
+        databases: (context.parts.iter())
+            .filter_map(|part| Some((part.name.clone(), part.asked.clone()?)))
+            .collect(),
         stacks: Vec::new(),
         targets: options.targets.clone(),
         consent: (options.consent.clone()).signed(&context.actor, options.reason.as_deref()),
@@ -289,6 +292,10 @@ impl Drive<'_> {
         // A run that was approved goes where it was approved to go, whatever has been asked for since.
         for one in &mut wanted {
             one.begun = self.journal.begun_step(&one.part.name).cloned();
+            if let Some(asked) = self.run.databases.get(&one.part.name) {
+                one.target = Ok(asked.clone());
+                one.only_by_release = false;
+            }
             if let Some(approved) = self.journal.approved_step(&one.part.name) {
                 one.target = Ok(approved.target()?);
             }

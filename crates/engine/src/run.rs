@@ -1,7 +1,10 @@
 //! A run: one rollback, as it is kept in the store.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rollback_release::{Operation, Store, Transacted, Version, all_entries, all_keys, keys};
+use rollback_runbook::step::Binding;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::Sufficient;
@@ -131,6 +134,10 @@ pub struct Run {
     /// The steps that were asked for, by name.
     #[serde(default)]
     pub steps: Vec<String>,
+    /// Where the databases go that are to be restored, by the name of their step: whoever resumes the run does not say it
+    /// again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub databases: BTreeMap<String, Binding>,
     pub stacks: Vec<StackTarget>,
     /// `-target` addresses.
     #[serde(default)]

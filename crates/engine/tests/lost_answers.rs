@@ -32,6 +32,7 @@ fn run_of(id: &str) -> Run {
         revision: "v1".to_owned(),
         commit: String::new(),
         selected: Vec::new(),
+        databases: std::collections::BTreeMap::new(),
         steps: Vec::new(),
         stacks: Vec::new(),
         targets: Vec::new(),
