@@ -71,6 +71,7 @@ impl Crowd {
             commit: String::new(),
             selected: Vec::new(),
             steps: Vec::new(),
+            databases: std::collections::BTreeMap::new(),
             stacks: Vec::new(),
             targets: Vec::new(),
             consent: Consent::default(),

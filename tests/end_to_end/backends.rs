@@ -182,8 +182,45 @@ fn a_release_of_another_workspace_is_not_gone_back_to() {
             world
                 .tool(&["to", &first.commit, "--auto-approve"])
                 .exits(3)
-                .says("lineage");
+                .says("of workspace default alone")
+                .says("--accept-change 'workspace.other'");
         });
+        let releases = world.tool(&["releases", "--json"]).json();
+        let id = releases["releases"][0]["id"].as_str().unwrap();
+        world
+            .tool(&["to", id, "--auto-approve"])
+            .exits(3)
+            .says("is of workspace default, and workspace other is selected");
+    });
+}
+
+#[test]
+fn a_workspace_without_a_snapshot_of_its_own_goes_by_the_configuration() {
+    scenario(|mut world| {
+        let renamed = data("b", "one") + &moved("terraform_data.a", "terraform_data.b");
+        let first = world.release_of(&data("a", "one"));
+        let default = world.state();
+        world.terraform(&["workspace", "new", "other"]).exits(0);
+        world.state_file = Some(world.repo.join("terraform.tfstate.d/other/terraform.tfstate"));
+        world.apply(&[]);
+        let then = world.objects();
+        world.release_of(&renamed);
+        let yes = ["--auto-approve", "--accept-change", "workspace.other"];
+        world
+            .tool(&[&["to", &first.commit][..], &yes].concat())
+            .exits(0)
+            .says("there is no snapshot of commit");
+        assert_eq!(world.objects(), then);
+        // Its backup is of that workspace, and goes back nowhere else.
+        world.terraform(&["workspace", "select", "default"]).exits(0);
+        world
+            .tool(&["undo", "--auto-approve"])
+            .exits(3)
+            .says("terraform workspace select other");
+        assert_eq!(
+            std::fs::read(world.repo.join("terraform.tfstate")).unwrap(),
+            default.bytes
+        );
     });
 }
 

@@ -392,7 +392,7 @@ fn killed_anywhere_it_ends_with_the_restored_one_and_an_empty_plan() {
         shop.world.tool(&arguments).exits(0);
         let journal = shop.world.journal(&shop.world.last_run());
         let place = |event: &str| journal.iter().position(|entry| entry["event"] == event).unwrap() + 1;
-        let (first, last) = (place("planned"), place("terraform-told"));
+        let (first, last) = (place("step-planned"), place("terraform-told"));
         undo(&shop);
         let points = (first..=last).flat_map(|sequence| ["before", "after"].map(|when| format!("{when}:{sequence}")));
         // In the short form every fourth one; over several runs of it all are seen.

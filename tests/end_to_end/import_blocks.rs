@@ -151,3 +151,20 @@ fn one_key_that_was_let_go_by_way_of_another_address() {
         world.back_to(&first);
     });
 }
+
+/// Terraform takes it in whenever the block is planned; that is what comes back, and no surprise.
+#[test]
+fn an_import_block_that_stayed_in_the_target_takes_its_object_in_again() {
+    scenario(|world| {
+        let first = world.release_of(&(data("a", "one") + &taken_in(ID, "")));
+        world.release_of(&data("a", "one"));
+        let plan = world.tool(&["plan", &first.commit, "--json"]).exits(0).json();
+        let changes = plan["resource_changes"].as_array().unwrap();
+        let found = changes
+            .iter()
+            .find(|change| change["address"] == "terraform_data.found");
+        assert_eq!(found.unwrap()["change"]["importing"]["id"], ID, "{plan:#}");
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world.is_at(&first);
+    });
+}

@@ -131,6 +131,58 @@ fn what_is_in_the_way_of_an_object_is_foretold_and_not_taken_over() {
     });
 }
 
+/// Terraform plans nothing at all with an `import` block whose object does not exist.
+#[test]
+fn an_import_block_that_stayed_in_the_target_imports_nothing_that_was_destroyed() {
+    scenario(|mut world| {
+        let Some(cloud) = Cloud::new(&mut world) else { return };
+        let root = REQUIRED.to_owned() + &provider("", "region = \"us-east-1\"");
+        let found = parameter("found", &cloud.path("found"), "1", "");
+        world.release_of(&(root.clone() + &found));
+        world.terraform(&["state", "rm", "aws_ssm_parameter.found"]).exits(0);
+        let block = format!(
+            "import {{\n  to = aws_ssm_parameter.found\n  id = \"{}\"\n}}\n",
+            cloud.path("found")
+        );
+        let second = world.release_of(&(root.clone() + &block + &found));
+        world.release_of(&root);
+        assert_eq!(cloud.value("us-east-1", "found"), None, "it was destroyed");
+        world
+            .tool(&["to", &second.commit, "--auto-approve"])
+            .exits(0)
+            .says("does not exist any more: it is made anew, without that block");
+        assert_eq!(cloud.value("us-east-1", "found").as_deref(), Some("1"));
+        world.is_clean_at(&second.commit, &[]);
+    });
+}
+
+/// A write-only argument is in no state and in no plan: only the variable's own value tells.
+#[test]
+fn a_write_only_secret_that_is_another_one_now_is_refused_by_name() {
+    scenario(|mut world| {
+        let Some(cloud) = Cloud::new(&mut world) else { return };
+        let secret = |version: &str| {
+            format!(
+                "{REQUIRED}{}variable \"pw\" {{\n  ephemeral = true\n}}\nresource \"aws_ssm_parameter\" \"a\" {{\n  name = \
+                 \"{}\"\n  type = \"SecureString\"\n  value_wo = var.pw\n  value_wo_version = {version}\n}}\n",
+                provider("", "region = \"us-east-1\""),
+                cloud.path("secret"),
+            )
+        };
+        world.set("TF_VAR_pw", "the-first-one");
+        let first = world.release_of(&secret("1"));
+        world.set("TF_VAR_pw", "the-second-one");
+        world.release_of(&secret("2"));
+        world.unchanged(|world| {
+            let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
+            refused.exits(3).says("`value_wo`").says("variable `pw`");
+            assert!(!refused.words().contains("the-second-one"));
+        });
+        world.set("TF_VAR_pw", "the-first-one");
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+    });
+}
+
 #[test]
 fn an_object_that_the_state_lost_is_taken_in_again_where_its_id_is_its_own() {
     scenario(|mut world| {

@@ -239,6 +239,28 @@ fn stale_moved_block_in_the_target() {
 }
 
 #[test]
+fn stale_moved_block_in_the_target_and_another_object_at_its_source() {
+    scenario(|world| {
+        world.release_of(&data("a", "one"));
+        let second = world.release_of(&(data("b", "one") + &moved("terraform_data.a", "terraform_data.b")));
+        let third = world.release_of(&data("a", "one"));
+        assert_ne!(
+            third.objects["terraform_data.a"], second.objects["terraform_data.b"],
+            "b was destroyed, and a made"
+        );
+        world.back_to_but(&second, &["terraform_data.b"], &[]);
+        assert!(
+            !world
+                .state()
+                .objects()
+                .values()
+                .any(|id| *id == third.objects["terraform_data.a"])
+        );
+        world.undo_to(&third, &["terraform_data.a"]);
+    });
+}
+
+#[test]
 fn renamed_back_by_hand_over_stale_blocks() {
     scenario(|world| {
         let first = world.release_of(&data("a", "one"));

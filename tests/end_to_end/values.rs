@@ -431,3 +431,33 @@ fn a_value_that_names_the_folder_terraform_runs_in() {
         });
     });
 }
+
+/// Other stacks and programs read outputs: that they change is something to do.
+#[test]
+fn outputs_that_change_alone_are_shown_and_are_a_change() {
+    scenario(|world| {
+        let text = |value: &str, secret: &str| {
+            data("a", "one")
+                + &format!(
+                    "output \"o\" {{\n  value = \"{value}\"\n}}\noutput \"s\" {{\n  value = \"{secret}\"\n  sensitive = true\n}}\n"
+                )
+        };
+        let first = world.release_of(&text("first", "hidden-one"));
+        world.release_of(&text("second", "hidden-two"));
+        let plan = world.tool(&["plan", &first.commit, "--detailed-exitcode"]);
+        plan.exits(2)
+            .says("2 outputs change")
+            .says("o: \"second\" → \"first\"")
+            .says("In all: 2 outputs.");
+        assert!(!plan.words().contains("hidden"), "{plan}");
+        let plan = world.tool(&["plan", &first.commit, "--json"]).exits(0).json();
+        assert_eq!(plan["output_changes"]["o"]["after"], "first");
+        assert!(!plan.to_string().contains("hidden"));
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world.terraform(&["output", "-raw", "o"]).exits(0).says("first");
+        world
+            .tool(&["plan", &first.commit, "--detailed-exitcode"])
+            .exits(0)
+            .says("Nothing to do");
+    });
+}

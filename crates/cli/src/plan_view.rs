@@ -3,6 +3,7 @@
 
 use rollback_engine::document::{self, counts};
 use rollback_engine::planning::Planned;
+use rollback_engine::reconcile::outputs::{self, OutputChange};
 use rollback_engine::reconcile::{Drift, Guard, Item, Reconciled, Refusal};
 use rollback_engine::words::counted;
 use rollback_inverse::{Fate, Reversibility};
@@ -130,6 +131,7 @@ pub fn print_document(output: &Output, plan: &Value) {
                 .map(|one| text(one, "message").to_owned())
                 .collect(),
             items: list("resource_changes").iter().filter(own).filter_map(item).collect(),
+            outputs: outputs::of_document(&stack["output_changes"]),
             drift: list("resource_drift").iter().filter(own).map(drift).collect(),
             counts: text(stack, "summary").to_owned(),
         };
@@ -195,6 +197,7 @@ fn drift(one: &Value) -> Drift {
 struct View {
     warnings: Vec<String>,
     items: Vec<Item>,
+    outputs: Vec<OutputChange>,
     drift: Vec<Drift>,
     /// `2 destroy, 1 update`.
     counts: String,
@@ -205,6 +208,7 @@ impl View {
         View {
             warnings: plan.warnings.clone(),
             items: plan.items.clone(),
+            outputs: plan.outputs.clone(),
             drift: plan.drift.clone(),
             counts: counts(plan),
         }
@@ -222,7 +226,7 @@ fn print_stack(
     output.line("");
     output.heading(&format!("stack {name}: from {:.10} to {:.10}", way.0, way.1));
     print_view(output, view);
-    if !view.items.is_empty() {
+    if !view.items.is_empty() || !view.outputs.is_empty() {
         print_expected(output, expected);
     }
     if let Some(evaluation) = evaluation {
@@ -352,7 +356,7 @@ fn print_view(output: &Output, plan: &View) {
     for warning in &plan.warnings {
         output.toned(Tone::Warning, &format!("  ! {warning}"));
     }
-    if plan.items.is_empty() {
+    if plan.items.is_empty() && plan.outputs.is_empty() {
         // What is said above may be that something is not.
         let whole = match plan.warnings.is_empty() {
             true => "  Nothing to do: everything is as it was.",
@@ -387,6 +391,17 @@ fn print_view(output: &Output, plan: &View) {
             print_item(output, group, item);
         }
     }
+    if !plan.outputs.is_empty() {
+        let title = if plan.outputs.len() == 1 {
+            "output changes"
+        } else {
+            "outputs change"
+        };
+        output.heading(&format!("  {} {title}:", plan.outputs.len()));
+        for one in &plan.outputs {
+            output.toned(Tone::Warning, &format!("    {} {}", symbol_of(&one.action), one.line));
+        }
+    }
     let (controlled, drift): (Vec<&Drift>, Vec<&Drift>) = plan.drift.iter().partition(|one| one.controller.is_some());
     if !drift.is_empty() {
         let title = format!("  {} changed outside of Terraform since the last apply:", drift.len());
@@ -412,6 +427,14 @@ fn print_view(output: &Output, plan: &View) {
         }
     }
     output.heading(&format!("  In all: {}.", plan.counts));
+}
+
+fn symbol_of(action: &str) -> &'static str {
+    match action {
+        "create" => "+",
+        "delete" => "-",
+        _ => "~",
+    }
 }
 
 fn print_item(output: &Output, group: &Group, item: &Item) {

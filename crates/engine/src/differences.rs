@@ -100,6 +100,20 @@ pub fn find<F: FnOnce() -> Moving>(
             continue;
         }
         let Some(want) = had.get(name) else { continue };
+        // What is write-only is null in every state and every plan, and is sent all the same.
+        if want.is_null() && brings.is_null() && !is_at_rest(real) {
+            let missing = Sources::of(configuration, &module_path, resource, expression).missing(input);
+            if !missing.is_empty() {
+                found.push(Difference {
+                    explained: false,
+                    message: format!(
+                        "`{name}` is in no state, as what is write-only, and cannot be compared with what the target had; it \
+                         comes from {missing}"
+                    ),
+                });
+            }
+            continue;
+        }
         if same(unwrap_dynamic(want, brings), brings) || same_document(unwrap_dynamic(want, brings), brings) {
             continue;
         }
@@ -215,6 +229,14 @@ fn is_of_objects(plan: &Plan, objects: &BTreeSet<Object>, leaf: &Value) -> bool 
         .iter()
         .filter(of)
         .any(|real| has(&real.change.after, leaf))
+}
+
+/// Whether nothing is sent to the object's provider.
+fn is_at_rest(real: &ResourceChange) -> bool {
+    real.change
+        .actions
+        .iter()
+        .all(|action| matches!(action.as_str(), "no-op" | "read"))
 }
 
 /// What runs when an object is made leaves no trace in a state that could be compared.

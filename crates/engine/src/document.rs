@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 use crate::estimate::Estimates;
 use crate::planning::Planned;
 use crate::prepare::Prepared;
-use crate::reconcile::{Item, Reconciled};
+use crate::reconcile::{Item, Reconciled, outputs};
 use crate::run::Consent;
 use crate::steps::{PreparedStep, Runtime, Way, open_refusals};
+use crate::words::counted;
 
 /// What kind of release it is, and the run that it belongs to.
 pub fn release_kind(kind: &ReleaseKind) -> (&'static str, Option<&str>) {
@@ -81,6 +82,9 @@ pub fn counts(plan: &Reconciled) -> String {
             words.push(format!("{count} {fate}"));
         }
     }
+    if !plan.outputs.is_empty() {
+        words.push(counted(plan.outputs.len(), "output"));
+    }
     words.join(", ")
 }
 
@@ -123,6 +127,11 @@ pub fn plan(planned: &Planned) -> Value {
         "terraform_version": version,
         "resource_changes": changes,
         "resource_drift": drift,
+        // Several stacks may have outputs of one name: each has its own beside it.
+        "output_changes": match prepared.as_slice() {
+            [one] => output_changes(one),
+            _ => Map::new(),
+        },
         "warnings": warnings,
         "needs_acceptance": refusals,
         "policy": planned.evaluations().map(|(stack, evaluation)| json!({ "stack": stack, "evaluation": evaluation }))
@@ -137,9 +146,16 @@ pub fn plan(planned: &Planned) -> Value {
             "serial": stack.envelope.serial,
             "lineage": stack.envelope.lineage,
             "summary": counts(&stack.reconciled),
+            "output_changes": output_changes(stack),
             "expected": (!stack.reconciled.is_empty()).then(|| planned.estimates.stack(&stack.stack)).flatten(),
         })).collect::<Vec<_>>(),
     })
+}
+
+fn output_changes(stack: &Prepared) -> Map<String, Value> {
+    let plan = stack.plan.as_ref();
+    plan.map(|plan| outputs::document(plan, &stack.redactor))
+        .unwrap_or_default()
 }
 
 /// What the steps do; their lines are masked where they were made.

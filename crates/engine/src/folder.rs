@@ -1,6 +1,7 @@
 //! The private folder of one stack in one run: the target's files, its own lock file and modules, a private copy of the
 //! joined state. The user's checkout is never touched.
 
+mod imports;
 mod providers;
 mod variables;
 
@@ -230,6 +231,42 @@ impl WorkFolder {
     /// Terraform's own, each with what to do.
     pub fn plan(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<(SealedPlan, Plan)> {
         let outcome = self.plan_file_made(context, stack, targets, PLAN_FILE)?;
+        self.sealed(&outcome.map_err(terraform_error)?)
+    }
+
+    /// As [`WorkFolder::plan`], without the `import` blocks that name nothing; a line for each that was left out.
+    ///
+    /// # Errors
+    /// As [`WorkFolder::plan`].
+    pub fn plan_without_empty_imports(
+        &self,
+        context: &Context,
+        stack: &Stack,
+        targets: &[String],
+        configuration: &Configuration,
+    ) -> Result<(SealedPlan, Plan, Vec<String>)> {
+        let mut left_out = Vec::new();
+        let outcome = loop {
+            let error = match self.plan_file_made(context, stack, targets, PLAN_FILE)? {
+                Ok(outcome) => break outcome,
+                Err(error) => error,
+            };
+            let found = match &error {
+                TerraformError::NothingToImport { addresses, .. } => {
+                    imports::leave_out(&self.tree, configuration, addresses)?
+                }
+                _ => Vec::new(),
+            };
+            if found.is_empty() {
+                return Err(terraform_error(error));
+            }
+            left_out.extend(found);
+        };
+        let (sealed, plan) = self.sealed(&outcome)?;
+        Ok((sealed, plan, left_out))
+    }
+
+    fn sealed(&self, outcome: &PlanOutcome) -> Result<(SealedPlan, Plan)> {
         let sealed = SealedPlan::take(&outcome.plan_file).map_err(terraform_error)?;
         let plan = self.folder.show_sealed(&sealed).map_err(terraform_error)?;
         Ok((sealed, plan))
@@ -241,6 +278,7 @@ impl WorkFolder {
     /// As [`WorkFolder::plan`].
     pub fn plan_what_is_left(&self, context: &Context, stack: &Stack, targets: &[String]) -> Result<Option<Plan>> {
         let outcome = self.plan_file_made(context, stack, targets, LEFT_FILE)?;
+        let outcome = outcome.map_err(terraform_error)?;
         if !outcome.has_changes {
             return Ok(None);
         }
@@ -250,8 +288,14 @@ impl WorkFolder {
             .map_err(terraform_error)
     }
 
-    fn plan_file_made(&self, context: &Context, stack: &Stack, targets: &[String], out: &str) -> Result<PlanOutcome> {
-        match self.plan_once(context, stack, targets, out) {
+    fn plan_file_made(
+        &self,
+        context: &Context,
+        stack: &Stack,
+        targets: &[String],
+        out: &str,
+    ) -> Result<std::result::Result<PlanOutcome, TerraformError>> {
+        Ok(match self.plan_once(context, stack, targets, out) {
             Err(
                 TerraformError::NeedsInit { .. }
                 | TerraformError::ProviderMissing { .. }
@@ -262,10 +306,10 @@ impl WorkFolder {
                 context.observer.stage(&stack.name, Stage::Initialising);
                 self.init()?;
                 context.observer.stage(&stack.name, Stage::Planning);
-                self.plan_once(context, stack, targets, out).map_err(terraform_error)
+                self.plan_once(context, stack, targets, out)
             }
-            other => other.map_err(terraform_error),
-        }
+            other => other,
+        })
     }
 
     fn plan_once(

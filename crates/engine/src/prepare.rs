@@ -96,7 +96,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     };
     let mut warnings = Vec::new();
     let commit = request.target.commit_of(context, &stack.name)?;
-    let Some(goal) = goal::goal(context, stack, request.target, &commit, &deployed, &mut warnings)? else {
+    let Some(goal) = goal::goal(context, stack, request.target, &commit, &deployed, &live, &mut warnings)? else {
         return Ok(None);
     };
     warnings.extend(lineage::check(stack, &live, goal.state.as_ref())?);
@@ -165,12 +165,13 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         None => None,
     };
     warnings.extend(arranged.carried.notes.iter().cloned());
+    warnings.extend(planned.iter().flat_map(|planned| planned.left_out.iter().cloned()));
     let plan = planned.as_ref().map(|planned| &planned.plan);
     let mut reconciled = judged::judge(&way, &arranged, plan, &redactor, between.is_known);
     reconciled.warnings.splice(0..0, warnings);
     let envelope = envelope::of(&way, &arranged.inverse, planned.as_ref(), &reconciled);
     let (work, sealed, plan) = match planned {
-        Some(Planned { work, sealed, plan }) => (Some(work), Some(sealed), Some(plan)),
+        Some(Planned { work, sealed, plan, .. }) => (Some(work), Some(sealed), Some(plan)),
         None => (None, None, None),
     };
     Ok(Some(Prepared {

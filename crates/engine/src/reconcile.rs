@@ -2,6 +2,7 @@
 //! explains it, and what therefore needs a yes of its own.
 
 mod guards;
+pub mod outputs;
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::differences::{self, Difference};
 use crate::drift::{self, controller};
+use crate::reconcile::outputs::OutputChange;
 
 /// What happens to one object.
 #[derive(Clone, Debug, Serialize)]
@@ -78,6 +80,7 @@ pub struct Drift {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Reconciled {
     pub items: Vec<Item>,
+    pub outputs: Vec<OutputChange>,
     pub drift: Vec<Drift>,
     pub refusals: Vec<Refusal>,
     pub warnings: Vec<String>,
@@ -86,7 +89,7 @@ pub struct Reconciled {
 impl Reconciled {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.outputs.is_empty()
     }
 }
 
@@ -178,6 +181,7 @@ fn with_real_plan(input: &Input<'_>, plan: &Plan, reconciled: &mut Reconciled) {
             refuse_differences(&differences, &real.address, reconciled);
         }
     }
+    reconciled.outputs = outputs::of_document(&outputs::document(plan, input.redactor).into());
     for (address, difference) in differences::in_outputs(input, plan) {
         refuse_differences(std::slice::from_ref(&difference), &address, reconciled);
     }
@@ -356,7 +360,9 @@ fn item_of_real(
             && change.to.is_some()
     });
     let deleted_outside = drift.is_some_and(|drift| drift.deletes());
+    let taken_in = real.change.importing.as_ref().filter(|_| !real.is_replace());
     let (fate, explained) = match actions.as_slice() {
+        _ if taken_in.is_some() => (Fate::Adopt, is_that_of_then(input, real)),
         ["no-op"] | ["read"] | [] => match predicted {
             Fate::Adopt => (Fate::Adopt, true),
             _ if moved => (Fate::Move, true),
@@ -434,10 +440,27 @@ fn item_of_real(
         changes,
         notes: change.map(|change| change.notes.clone()).unwrap_or_default(),
         importing: (fate == Fate::Adopt)
-            .then(|| change.and_then(|change| change.id.clone()))
+            .then(|| {
+                let of_block = taken_in.and_then(|import| import.id.clone());
+                of_block.or_else(|| change.and_then(|change| change.id.clone()))
+            })
             .flatten(),
         explained,
     })
+}
+
+/// Whether what an `import` block takes in is the object that the target had at its address, as far as ids tell.
+fn is_that_of_then(input: &Input<'_>, real: &ResourceChange) -> bool {
+    let id = real.change.importing.as_ref().and_then(|import| import.id.as_deref());
+    let then = || {
+        let target = input.target?;
+        let address: Address = real.address.parse().ok()?;
+        target.instance(&InstanceId::from(address))?.identifier(target)
+    };
+    match (id, then()) {
+        (Some(id), Some(then)) => id == then,
+        _ => true,
+    }
 }
 
 /// Without a snapshot of the target only the two configurations can tell why: where they say other things of the object,
@@ -485,6 +508,9 @@ fn reason_of_real(fate: Fate, real: &ResourceChange, deleted_outside: bool, chan
         Fate::Update => "its real attributes differ from the target's configuration".to_owned(),
         Fate::Forget => "the target's configuration lets go of it".to_owned(),
         Fate::Move => "a moved block of the target's configuration".to_owned(),
+        Fate::Adopt if real.change.importing.is_some() => {
+            "it exists, and an import block of the target's configuration takes it in".to_owned()
+        }
         _ => change.map(|change| change.reason.clone()).unwrap_or_default(),
     }
 }

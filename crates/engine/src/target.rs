@@ -15,6 +15,8 @@ pub struct Target {
     pub commit: CommitId,
     /// The releases that may hold a stack's record, the best first.
     releases: Vec<Release>,
+    /// Whether these very releases are meant, and not whatever there is of their commit.
+    is_of_releases: bool,
     /// Of each stack of the project, as it is selected now: one commit may be deployed in several.
     workspaces: BTreeMap<String, String>,
 }
@@ -31,7 +33,15 @@ impl Target {
             revision: revision.to_owned(),
             commit,
             releases,
+            is_of_releases: false,
             workspaces: workspaces.collect(),
+        }
+    }
+
+    fn of_very_releases(context: &Context, revision: &str, commit: CommitId, releases: Vec<Release>) -> Target {
+        Target {
+            is_of_releases: true,
+            ..Target::new(context, revision, commit, releases)
         }
     }
 
@@ -77,7 +87,7 @@ impl Target {
                     other.short()
                 ));
             }
-            return Ok(Target::new(context, revision, commit, named));
+            return Ok(Target::of_very_releases(context, revision, commit, named));
         }
         match (context.repository.resolve(revision), by_name.first()) {
             (Ok(commit), _) => Target::of_commit(context, revision, commit),
@@ -118,7 +128,7 @@ impl Target {
                 .map_err(|_| EngineError::failed(format!("{id} is no release")))?;
             releases.push(context.catalogue().get(&id)?);
         }
-        Ok(Target::new(context, revision, commit, releases))
+        Ok(Target::of_very_releases(context, revision, commit, releases))
     }
 
     /// The commit that a stack goes to: the target's, or the one that its record names.
@@ -135,7 +145,7 @@ impl Target {
     /// One very release.
     pub fn of_release(context: &Context, release: Release) -> Result<Target> {
         let commit = commit_of(context, &release)?;
-        Ok(Target::new(
+        Ok(Target::of_very_releases(
             context,
             &release.id.to_string(),
             commit,
@@ -148,13 +158,42 @@ impl Target {
         &self.releases
     }
 
-    /// The release that holds this stack, if any does; of the workspace that is selected now before any other.
+    /// The release that holds this stack in the workspace that is selected now, if any does: each workspace has objects of
+    /// its own.
     pub fn release_of(&self, stack: &str) -> Option<(&Release, &StackRecord)> {
-        let known = || (self.releases.iter()).filter_map(|release| Some((release, release.stack(stack)?)));
         let here = self.workspaces.get(stack);
-        known()
+        self.known(stack)
             .find(|(_, record)| here.is_none_or(|workspace| record.workspace == *workspace))
-            .or_else(|| known().next())
+    }
+
+    /// The best release that holds this stack where none does in the workspace that is selected now.
+    pub(crate) fn release_elsewhere(&self, stack: &str) -> Option<(&Release, &StackRecord)> {
+        match self.release_of(stack) {
+            Some(_) => None,
+            None => self.known(stack).next(),
+        }
+    }
+
+    /// That a release that was asked for by its own name, or by a run, is of another workspace.
+    pub(crate) fn in_other_workspace(&self, stack: &str) -> Option<EngineError> {
+        let (release, record) = self.release_elsewhere(stack).filter(|_| self.is_of_releases)?;
+        let here = self.workspaces.get(stack)?;
+        let there = &record.workspace;
+        Some(
+            EngineError::refused(format!(
+                "stack {stack}: release {:.8} is of workspace {there}, and workspace {here} is selected",
+                release.id.as_str()
+            ))
+            .hint(format!(
+                "select it: `terraform workspace select {there}`, or set TF_WORKSPACE={there}"
+            )),
+        )
+    }
+
+    fn known(&self, stack: &str) -> impl Iterator<Item = (&Release, &StackRecord)> {
+        self.releases
+            .iter()
+            .filter_map(move |release| Some((release, release.stack(stack)?)))
     }
 }
 

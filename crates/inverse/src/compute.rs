@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rollback_state::{Address, Instance};
+use rollback_config::refactor::Tracer;
+use rollback_state::{Address, Instance, ModulePath};
 
 use crate::context::Context;
 use crate::matching::Pairing;
@@ -130,14 +131,17 @@ fn schema_warnings(input: &Input<'_>, pairing: &Pairing<'_>) -> Vec<String> {
         .collect()
 }
 
-/// An object that is to be destroyed makes way where another returns to its address.
+/// An object that is to be destroyed makes way where another returns to its address, and where a `moved` block of the target
+/// would have Terraform take it for another one: Terraform follows a block as long as its destination is free, however old
+/// the block is.
 fn park(input: &Input<'_>, changes: &mut [Change]) {
     let arriving: HashSet<Address> = changes
         .iter()
         .filter(|change| change.is_moved() || change.fate == Fate::Adopt)
         .filter_map(|change| change.to.clone())
         .collect();
-    if arriving.is_empty() {
+    let stale = StaleMoves::of(input, changes);
+    if arriving.is_empty() && stale.is_none() {
         return;
     }
     let mut used: Option<HashSet<Address>> = None;
@@ -148,9 +152,17 @@ fn park(input: &Input<'_>, changes: &mut [Change]) {
         let Some(from) = change.from.as_ref().filter(|from| !single::untouched(from)) else {
             continue;
         };
-        if !arriving.contains(&from.address) {
-            continue;
-        }
+        let taken_for = stale.as_ref().and_then(|stale| stale.leads(&from.address));
+        let note = match &taken_for {
+            _ if arriving.contains(&from.address) => {
+                "Another object returns to its address: until it is destroyed it has one of its own.".to_string()
+            }
+            Some(other) => format!(
+                "A moved block of the target would have it taken for {other}, which it never was: until it is destroyed it \
+                 has an address of its own."
+            ),
+            None => continue,
+        };
         let used = used.get_or_insert_with(|| {
             let states = std::iter::once(input.current).chain(input.target);
             states
@@ -160,15 +172,47 @@ fn park(input: &Input<'_>, changes: &mut [Change]) {
         let free = (1u32..).find_map(|attempt| {
             let mut address = from.address.clone();
             address.resource.name = format!("{}_rolled_back_{attempt}", address.resource.name);
+            // A block that moves its whole module would take it along.
+            if stale.as_ref().is_some_and(|stale| stale.leads(&address).is_some()) {
+                address.resource.module = ModulePath::default();
+            }
             let declared = input
                 .target_config
                 .is_some_and(|target| target.resource(&address.resource).is_some());
             (!declared && used.insert(address.clone())).then_some(address)
         });
-        change
-            .notes
-            .push("Another object returns to its address: until it is destroyed it has one of its own.".to_string());
+        change.notes.push(note);
         change.parked = free;
+    }
+}
+
+/// The `moved` blocks of the target, which Terraform follows whenever it plans the target's configuration.
+struct StaleMoves<'a> {
+    blocks: Tracer<'a>,
+    /// Addresses that have an object in the joined state: a block that leads there is not followed.
+    occupied: HashSet<Address>,
+}
+
+impl<'a> StaleMoves<'a> {
+    /// `None` where there is no such block.
+    fn of(input: &Input<'a>, changes: &[Change]) -> Option<StaleMoves<'a>> {
+        let target = input.target_config?;
+        target.moved_blocks().next()?;
+        let occupied = changes
+            .iter()
+            .filter(|change| change.from.is_some() || change.fate == Fate::Adopt)
+            .filter_map(|change| change.to.clone())
+            .collect();
+        Some(StaleMoves {
+            blocks: Tracer::new(target, None),
+            occupied,
+        })
+    }
+
+    /// Where Terraform would carry what is at an address.
+    fn leads(&self, address: &Address) -> Option<Address> {
+        let first = self.blocks.carried(address).steps.into_iter().next()?;
+        (first.at.is_some() && !self.occupied.contains(&first.address)).then_some(first.address)
     }
 }
 

@@ -160,7 +160,7 @@ impl<'a> History<'a> {
 }
 
 /// An `import` block whose destination is the address.
-pub(crate) fn import_of<'c>(configuration: &'c Configuration, address: &Address) -> Option<&'c Import> {
+pub fn import_of<'c>(configuration: &'c Configuration, address: &Address) -> Option<&'c Import> {
     configuration.import_blocks().find_map(|(module, import)| {
         let to = import.to.absolute(&steps(module));
         let resource = &address.resource;

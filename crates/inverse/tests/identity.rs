@@ -223,6 +223,44 @@ fn a_stale_block_in_the_target_does_not_mislead() {
 }
 
 #[test]
+fn a_stale_block_in_the_target_takes_no_other_object() {
+    // b was destroyed since, and another object was made under the address that b once had.
+    let target = state(&[object("terraform_data.b", "1", json!({}))]);
+    let current = state(&[object("terraform_data.a", "2", json!({}))]);
+    let r2 = config(
+        "resource \"terraform_data\" \"b\" {}\nmoved {\n  from = terraform_data.a\n  to = terraform_data.b\n}\n",
+    );
+    let r3 = config("resource \"terraform_data\" \"a\" {}\n");
+    let plan = plan_back(&current, Some(&target), &[&r3, &r2]);
+    assert_eq!(fates(&plan), ["destroy terraform_data.a", "create terraform_data.b"]);
+    assert_eq!(
+        homes(&joined(&current, Some(&target), &plan).state),
+        ["terraform_data.a_rolled_back_1 = 2"]
+    );
+}
+
+#[test]
+fn a_stale_block_of_a_module_takes_no_other_module() {
+    let target = state(&[object("module.new.terraform_data.x", "1", json!({}))]);
+    let current = state(&[object("module.old.terraform_data.x", "2", json!({}))]);
+    let module = ("m/main.tf", "resource \"terraform_data\" \"x\" {}\n");
+    let r2 = configs(&[
+        (
+            "main.tf",
+            "module \"new\" {\n  source = \"./m\"\n}\nmoved {\n  from = module.old\n  to = module.new\n}\n",
+        ),
+        module,
+    ]);
+    let r3 = configs(&[("main.tf", "module \"old\" {\n  source = \"./m\"\n}\n"), module]);
+    let plan = plan_back(&current, Some(&target), &[&r3, &r2]);
+    // In its module it would be moved along.
+    assert_eq!(
+        homes(&joined(&current, Some(&target), &plan).state),
+        ["terraform_data.x_rolled_back_1 = 2"]
+    );
+}
+
+#[test]
 fn a_renamed_module_takes_all_its_objects_back() {
     let target = state(&[
         object("module.web.aws_vpc.x", "1", json!({})),

@@ -72,6 +72,12 @@ pub fn classify(diagnostics: Vec<Diagnostic>) -> TerraformError {
     if !addresses.is_empty() {
         return TerraformError::PreventDestroy { addresses, diagnostics };
     }
+    let addresses = collect(&errors, "Cannot import non-existent remote object", |flat| {
+        between(flat, "existing object to \"", "\", the provider")
+    });
+    if !addresses.is_empty() {
+        return TerraformError::NothingToImport { addresses, diagnostics };
+    }
     if any(&LOCK_FILE) {
         return TerraformError::LockFileIncomplete { diagnostics };
     }

@@ -74,6 +74,12 @@ pub enum TerraformError {
         names: Vec<String>,
         diagnostics: Vec<Diagnostic>,
     },
+    /// `import` blocks name objects that do not exist.
+    #[error("import blocks name objects that do not exist: {}", addresses.join(", "))]
+    NothingToImport {
+        addresses: Vec<String>,
+        diagnostics: Vec<Diagnostic>,
+    },
     /// A module's source cannot be had.
     #[error("a module is missing: {}", first(diagnostics))]
     ModuleMissing { diagnostics: Vec<Diagnostic> },
@@ -186,6 +192,7 @@ impl TerraformError {
             | LockFileIncomplete { diagnostics }
             | ProviderConfigurationMissing { diagnostics, .. }
             | NoVariable { diagnostics, .. }
+            | NothingToImport { diagnostics, .. }
             | ModuleMissing { diagnostics }
             | PreventDestroy { diagnostics, .. }
             | UnsupportedState { diagnostics }
@@ -215,6 +222,7 @@ impl TerraformError {
             LockFileIncomplete { .. } => "the release's .terraform.lock.hcl does not cover the configuration: run `terraform init` there and keep the file".into(),
             ProviderConfigurationMissing { .. } => "these objects were made through a provider block that this release does not have: add it to the configuration".into(),
             NoVariable { names, .. } => format!("set {}", names.iter().map(|name| format!("TF_VAR_{name}")).collect::<Vec<_>>().join(" and ")),
+            NothingToImport { .. } => "they were destroyed since: a commit on top of that one without these import blocks has them made anew".into(),
             ModuleMissing { .. } => "the module's source cannot be downloaded any more: restore it, or take a release whose snapshot holds its modules".into(),
             PreventDestroy { .. } => "lift prevent_destroy on purpose, or leave these objects out with --target".into(),
             UnsupportedState { .. } => "the state was written by a newer terraform: use that version".into(),

@@ -12,6 +12,7 @@ use crate::context::{Context, Stack};
 use crate::deployed::Deployed;
 use crate::error::Result;
 use crate::history;
+use crate::live::Live;
 use crate::target::Target;
 
 /// What a target holds of one stack.
@@ -20,6 +21,8 @@ pub(super) struct Goal {
     pub record: Option<(String, StackRecord)>,
     pub state: Option<State>,
     pub configuration: Configuration,
+    /// The workspace that there is a snapshot of, where there is none of the one that is selected.
+    pub only_in_workspace: Option<String>,
 }
 
 impl Goal {
@@ -61,10 +64,18 @@ pub(super) fn goal(
     target: &Target,
     commit: &CommitId,
     deployed: &Deployed,
+    live: &Live,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Goal>> {
     let store = context.store.as_ref();
-    if let Some((release, record)) = target.release_of(&stack.name) {
+    // A state that moved to a workspace of another name is the same one.
+    let is_the_live_one = |record: &StackRecord| {
+        let kept = record.state.as_ref().map(|state| state.lineage.as_str());
+        live.state().is_some_and(|state| Some(state.lineage()) == kept)
+    };
+    let elsewhere = target.release_elsewhere(&stack.name);
+    let moved = elsewhere.filter(|(_, record)| is_the_live_one(record));
+    if let Some((release, record)) = target.release_of(&stack.name).or(moved) {
         warnings.extend(inferred(release));
         let state = record
             .state
@@ -84,7 +95,11 @@ pub(super) fn goal(
             record: Some((release.id.to_string(), record.clone())),
             state,
             configuration,
+            only_in_workspace: None,
         }));
+    }
+    if let Some(refusal) = target.in_other_workspace(&stack.name) {
+        return Err(refusal);
     }
     let known = [stack.dir.as_str(), deployed.dir.as_str()];
     let Some(dir) = history::dir_at(&context.repository, commit, &stack.name, &known)? else {
@@ -101,6 +116,7 @@ pub(super) fn goal(
         record: None,
         state: None,
         configuration,
+        only_in_workspace: elsewhere.map(|(_, record)| record.workspace.clone()),
     }))
 }
 

@@ -48,6 +48,7 @@ pub(super) fn judge(
     if !is_history_known {
         reconciled.refusals.extend(unknown_history(inverse));
     }
+    reconciled.refusals.extend(other_workspace(way));
     reconciled
         .refusals
         .extend(arranged.joined.unresolved.iter().map(|left| Refusal {
@@ -56,6 +57,21 @@ pub(super) fn judge(
             message: format!("it was let go since and may still exist: {}", left.why),
         }));
     reconciled
+}
+
+/// Whoever has a snapshot of one workspace and stands in another may have forgotten to select it.
+fn other_workspace(way: &Way<'_>) -> Option<Refusal> {
+    let there = way.goal.only_in_workspace.as_ref()?;
+    let here = way.live.workspace();
+    Some(Refusal {
+        guard: Guard::Surprise,
+        address: format!("workspace.{here}"),
+        message: format!(
+            "workspace {here} is selected, and of commit {} there is a snapshot of workspace {there} alone: without one \
+             the configuration alone tells what {here} had. `terraform workspace select {there}` goes to the other one",
+            way.commit.short()
+        ),
+    })
 }
 
 /// What was imported on the way may be destroyed where nobody can tell.

@@ -20,6 +20,8 @@ pub(super) struct Planned {
     /// The very bytes that the plan was read from.
     pub sealed: SealedPlan,
     pub plan: Plan,
+    /// A line for each `import` block that was left out.
+    pub left_out: Vec<String>,
 }
 
 /// Has Terraform plan what is arranged. An object that its provider still knows is arranged anew, to be taken in again.
@@ -105,11 +107,17 @@ impl Way<'_> {
         let work = self.folder(root, arranged)?;
         let stack = self.request.stack;
         self.context.observer.stage(&stack.name, Stage::Planning);
-        let (sealed, plan) = work.plan(self.context, stack, self.request.targets)?;
+        let (sealed, plan, left_out) =
+            work.plan_without_empty_imports(self.context, stack, self.request.targets, &self.goal.configuration)?;
         if plan.errored {
             return Err(EngineError::failed("terraform's plan is not whole"));
         }
-        Ok(Planned { work, sealed, plan })
+        Ok(Planned {
+            work,
+            sealed,
+            plan,
+            left_out,
+        })
     }
 }
 
