@@ -258,6 +258,37 @@ fn a_module_source_that_is_gone() {
     });
 }
 
+/// No commit has it, and its folder goes on changing: the release's copy is used.
+#[test]
+fn a_local_module_outside_of_the_repository() {
+    scenario(|world| {
+        let module = world.repo.parent().unwrap().join("shared/m");
+        let write = |text: &str| {
+            std::fs::create_dir_all(module.join("nested")).unwrap();
+            std::fs::write(module.join("main.tf"), text).unwrap();
+            std::fs::write(module.join("nested/main.tf"), data("n", "one")).unwrap();
+        };
+        let call = "module \"m\" {\n  source = \"../shared/m\"\n}\n";
+        let nested = "module \"nested\" {\n  source = \"./nested\"\n}\n";
+        write(&(data("x", "one") + nested));
+        let first = world.release_of(call);
+        write(&(data("y", "two") + nested + &moved("terraform_data.x", "terraform_data.y")));
+        let second = world.release_of(&(call.to_owned() + &data("app", "two")));
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        assert_eq!(world.objects(), first.objects);
+        assert_eq!(
+            world.state().attributes("module.m.terraform_data.x")["input"]["value"],
+            "one"
+        );
+        world.is_tidy();
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        assert_eq!(
+            world.objects()["module.m.terraform_data.y"],
+            second.objects["module.m.terraform_data.y"]
+        );
+    });
+}
+
 #[test]
 fn a_module_source_that_moved_on() {
     scenario(|world| {

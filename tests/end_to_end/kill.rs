@@ -210,6 +210,36 @@ fn an_apply_that_failed_can_be_undone_instead() {
     });
 }
 
+/// Both wait then: the undo is the one that goes on, and every hint is one that works.
+#[test]
+fn an_undo_that_stops_halfway_is_the_one_that_goes_on() {
+    scenario(|world| {
+        world.put_out("mended");
+        let first = world.release_of(&(data("a", "one") + FAILING));
+        let second = world.release_of(&(data("b", "two") + &FAILING.replace("\"failing", "\"other")));
+        world.remove_out("mended");
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(4);
+        let run = world.last_run();
+        let stopped = world.tool(&["undo", "--auto-approve"]);
+        let undo = world.last_run();
+        let instead = format!("abort {undo}`, then `infra-rollback resume {run}`");
+        stopped.exits(4).says(&format!("resume {undo}")).says(&instead);
+        for asked in [&undo, &run] {
+            let held = world.tool(&["undo", asked, "--auto-approve"]);
+            held.exits(5)
+                .says(&format!("{undo} of tester, which undoes run {run}"))
+                .says(&instead);
+        }
+        world.put_out("mended");
+        world.tool(&["resume", "--auto-approve"]).exits(0);
+        world.is_at_but(
+            &second,
+            &["terraform_data.a", "terraform_data.b", "terraform_data.other"],
+        );
+        assert!(world.runs().iter().all(|run| run["status"] != "halfway"));
+    });
+}
+
 #[test]
 fn an_apply_that_failed_can_be_given_up_and_undone() {
     scenario(|world| {

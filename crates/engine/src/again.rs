@@ -102,6 +102,11 @@ fn open_run(runs: &Runs<'_>) -> Result<(Run, Version)> {
     if open.iter().any(|(run, _)| run.status.is_unfinished()) {
         open.retain(|(run, _)| run.status.is_unfinished());
     }
+    // Who goes on goes on with the undo, not with what it undoes.
+    let undone: Vec<String> = (open.iter())
+        .filter_map(|(run, _)| run.undoes().map(str::to_owned))
+        .collect();
+    open.retain(|(run, _)| !undone.contains(&run.id));
     open.truncate(if open.iter().all(|(run, _)| run.status.is_unfinished()) {
         open.len()
     } else {

@@ -19,7 +19,7 @@ use crate::terraform_error;
 use crate::words::counted;
 use crate::writing::{self, Reading};
 
-/// What a plan of the target's configuration still shows afterwards: only updates in place, the rest is an error.
+/// What a plan of the target's configuration still shows afterwards, what is never at rest: the rest is an error.
 pub struct Left {
     pub changes: usize,
     pub addresses: Vec<String>,
@@ -30,8 +30,8 @@ impl Left {
     pub fn warning(&self, stack: &str) -> Option<String> {
         (self.changes > 0).then(|| {
             format!(
-                "stack {stack}: a plan of the target's configuration still shows {} in place: {}",
-                counted(self.changes, "update"),
+                "stack {stack}: a plan of the target's configuration still shows {}: {}",
+                counted(self.changes, "change"),
                 self.addresses.join(", ")
             )
         })
@@ -321,7 +321,11 @@ fn verify(
             ),
         ));
     }
-    let addresses: Vec<String> = left.iter().map(|change| change.address.clone()).collect();
+    let named = |change: &&ResourceChange| match change.is_replace() {
+        true => format!("{} is made anew", change.address),
+        false => format!("{} is updated in place", change.address),
+    };
+    let addresses: Vec<String> = left.iter().map(named).collect();
     Ok(Left {
         changes: addresses.len(),
         addresses,

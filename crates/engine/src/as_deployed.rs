@@ -180,6 +180,6 @@ pub(crate) fn nothing_halfway(context: &Context, stack: &Stack) -> Result<()> {
     let mut unfinished = runs.unfinished()?.into_iter();
     match unfinished.find(|(run, _)| run.is_about(&stack.name)) {
         None => Ok(()),
-        Some((run, _)) => Err(stopped_halfway(&format!("stack {}", stack.name), &run)),
+        Some((run, _)) => Err(stopped_halfway(&runs, &format!("stack {}", stack.name), &run)),
     }
 }

@@ -1,6 +1,8 @@
 //! A stack as it is now, gathered for a release: configuration from Git, state from where it really lies, what `init`
 //! downloaded, and the variables that came from outside.
 
+mod outside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -54,7 +56,7 @@ pub fn collect(
 ) -> Result<Collected> {
     let mut warnings = Vec::new();
     let modules = match downloaded {
-        Downloaded::Folder(folder) => modules_on_disk(folder, &mut warnings)?,
+        Downloaded::Folder(folder) => modules_on_disk(folder, dir, &mut warnings)?,
         Downloaded::Record(record) => modules_of_record(context, record)?,
     };
     let configuration = load_with_modules(tree, dir, modules.as_ref())?;
@@ -141,8 +143,8 @@ pub fn in_dir(dir: &str, path: &str) -> String {
     }
 }
 
-/// What `terraform init` downloaded, without modules that no call names any more.
-fn modules_on_disk(folder: &Path, warnings: &mut Vec<String>) -> Result<Option<ModulesParts>> {
+/// What `terraform init` downloaded, without modules that no call names any more, and what lies outside of the repository.
+fn modules_on_disk(folder: &Path, dir: &str, warnings: &mut Vec<String>) -> Result<Option<ModulesParts>> {
     let modules = data_folder(folder).join("modules");
     let Ok(bytes) = std::fs::read(modules.join("modules.json")) else {
         return Ok(None);
@@ -174,11 +176,12 @@ fn modules_on_disk(folder: &Path, warnings: &mut Vec<String>) -> Result<Option<M
         .filter_map(|module| module.dir.strip_prefix(MODULES))
         .filter_map(|dir| dir.split('/').next())
         .collect();
-    if inside.is_empty() {
-        return Ok(None);
-    }
     for name in inside {
         walk(&tree, name, MOST_FILES * 4, &mut files, warnings)?;
+    }
+    outside::take_in(folder, dir, &mut manifest, &mut files, warnings)?;
+    if files.is_empty() {
+        return Ok(None);
     }
     Ok(Some(ModulesParts {
         manifest: manifest.to_bytes(),

@@ -14,7 +14,8 @@ use crate::run::{Consent, Purpose, Run, Runs, Status};
 
 /// A run that stopped halfway keeps its stacks until it is resumed, given up or undone.
 pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose: &Purpose) -> Result<()> {
-    for (other, _) in runs.unfinished()? {
+    let unfinished = runs.unfinished()?;
+    for (other, _) in &unfinished {
         let undone = matches!(purpose, Purpose::Undo { run } if *run == other.id);
         let shared = context.written_stacks().find(|stack| other.is_about(&stack.name));
         let step = context.parts.iter().find(|part| other.steps.contains(&part.name));
@@ -22,23 +23,43 @@ pub(crate) fn nobody_stopped_halfway(context: &Context, runs: &Runs<'_>, purpose
             .map(|stack| format!("stack {}", stack.name))
             .or(step.map(|part| format!("step {}", part.name)));
         if let Some(shared) = shared.filter(|_| !undone) {
-            return Err(stopped_halfway(&shared, &other));
+            let undoing = unfinished
+                .iter()
+                .find(|(run, _)| run.undoes() == Some(other.id.as_str()));
+            return Err(stopped_halfway(runs, &shared, undoing.map_or(other, |(run, _)| run)));
         }
     }
     Ok(())
 }
 
 /// What such a run means for whoever wants what it is about, `stack app`.
-pub(crate) fn stopped_halfway(what: &str, run: &Run) -> EngineError {
+pub(crate) fn stopped_halfway(runs: &Runs<'_>, what: &str, run: &Run) -> EngineError {
     let (id, actor) = (&run.id, &run.actor);
     let how = match run.status {
         Status::NeedsReconcile => "fell silent while it applied",
         _ => "stopped halfway",
     };
-    EngineError::new(Kind::Locked, format!("{what}: run {id} of {actor} {how}"))
-        .hint(format!("`infra-rollback resume {id}` finishes it"))
-        .hint(format!("`infra-rollback undo {id}` goes back to before it"))
-        .hint(format!("`infra-rollback abort {id}` leaves things as they are"))
+    let which = match run.undoes() {
+        Some(undone) => format!("run {id} of {actor}, which undoes run {undone},"),
+        None => format!("run {id} of {actor}"),
+    };
+    let error = EngineError::new(Kind::Locked, format!("{what}: {which} {how}"))
+        .hint(format!("`infra-rollback resume {id}` finishes it"));
+    way_back(runs, error, run).hint(format!("`infra-rollback abort {id}` leaves things as they are"))
+}
+
+/// How to come back from where a run has stopped. Where it undoes one that stopped halfway itself, nobody can want back what was
+/// there before it, but the end of that other run.
+pub(crate) fn way_back(runs: &Runs<'_>, error: EngineError, run: &Run) -> EngineError {
+    let id = &run.id;
+    let undone = run.undoes().and_then(|undone| runs.get(undone).ok().flatten());
+    match undone {
+        Some((undone, _)) if undone.status.is_unfinished() => error.hint(format!(
+            "`infra-rollback abort {id}`, then `infra-rollback resume {}`, goes where that run goes",
+            undone.id
+        )),
+        _ => error.hint(format!("`infra-rollback undo {id}` goes back to before it")),
+    }
 }
 
 /// Whether somebody's terraform works on a local state right now: better said before an hour of planning than after.

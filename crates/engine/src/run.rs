@@ -161,6 +161,14 @@ impl Run {
         self.selected.is_empty() && !self.steps.is_empty()
     }
 
+    /// The run that it undoes, if it is an undo.
+    pub fn undoes(&self) -> Option<&str> {
+        match &self.purpose {
+            Purpose::Undo { run } => Some(run),
+            _ => None,
+        }
+    }
+
     /// Whether it works on a stack. A record of before the stacks were named in it is about all of them.
     pub fn is_about(&self, stack: &str) -> bool {
         match self.selected.is_empty() {

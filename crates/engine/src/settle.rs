@@ -109,7 +109,7 @@ impl Drive<'_> {
         let Some(prepared) = prepare(context, &request)? else {
             return Ok(());
         };
-        if prepared.reconciled.items.is_empty() {
+        if prepared.reconciled.is_empty() {
             return Ok(());
         }
         self.journal.append(Event::Reopened {
@@ -122,12 +122,10 @@ impl Drive<'_> {
         let left = match refused {
             None => Some(apply::stack(context, stack, prepared, &targets, &mut self.journal)?),
             Some(why) => {
-                let addresses: Vec<&str> = prepared
-                    .reconciled
-                    .items
-                    .iter()
-                    .map(|item| item.address.as_str())
-                    .collect();
+                let items = prepared.reconciled.items.iter().map(|item| item.address.clone());
+                let outputs = prepared.reconciled.outputs.iter();
+                let outputs = outputs.map(|output| format!("output.{}", output.name));
+                let addresses: Vec<String> = items.chain(outputs).collect();
                 warnings.push(format!(
                     "stack {}: now that what it depends on is back, it has changes again: {} ({why}); `infra-rollback to {}` \
                      once more shows and applies them",

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{Drive, Outcome};
 use crate::context::Context;
 use crate::error::{EngineError, Kind, Result};
+use crate::guard::way_back;
 use crate::journal::{Event, crash_point};
 use crate::run::{Purpose, Status};
 use crate::undo::close_undone;
@@ -67,12 +68,11 @@ impl Drive<'_> {
         }
         result.map_err(|error| match status {
             Status::Halfway => {
-                let error = error
-                    .hint(format!(
-                        "`infra-rollback resume {}` goes on when the cause is gone",
-                        self.run.id
-                    ))
-                    .hint(format!("`infra-rollback undo {}` goes back to before it", self.run.id));
+                let error = error.hint(format!(
+                    "`infra-rollback resume {}` goes on when the cause is gone",
+                    self.run.id
+                ));
+                let error = way_back(&self.runs, error, &self.run);
                 // What the guards and the locks say keeps its own exit code; a failure with effects is halfway.
                 if error.kind == Kind::Failed {
                     error.kind(Kind::Halfway)
