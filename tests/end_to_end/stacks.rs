@@ -18,7 +18,7 @@ dir        = "edge"
 depends_on = ["app", "network"]
 "#;
 
-const STACKS: &[(&str, &str)] = &[("network", "network"), ("app", "deploy/app"), ("edge", "edge")];
+const STACKS: [(&str, &str); 3] = [("network", "network"), ("app", "deploy/app"), ("edge", "edge")];
 
 fn objects(world: &World, dir: &str) -> Objects {
     StateFile::parse(std::fs::read(world.repo.join(dir).join("terraform.tfstate")).unwrap()).objects()
@@ -448,5 +448,34 @@ fn one_stack_alone_and_then_all() {
         for (index, (_, dir)) in STACKS.iter().enumerate() {
             assert_eq!(objects(&world, dir), before[index], "{dir}");
         }
+    });
+}
+
+/// An address is meant wherever it is; a stack and an address in that stack alone, and an undo of it, too.
+#[test]
+fn an_object_is_named_among_several_stacks() {
+    scenario(|mut world| {
+        let (first, then) = deploy(&mut world, |name| data(name, "one") + &data("same", "one"));
+        let (_, now) = deploy(&mut world, |name| data(name, "two") + &data("same", "two"));
+        assert_eq!(then, now, "all were updated in place");
+        let input = |world: &World, dir: &str, address: &str| {
+            let state = std::fs::read(world.repo.join(dir).join("terraform.tfstate")).unwrap();
+            StateFile::parse(state).attributes(address)["input"]["value"].clone()
+        };
+        let to = |target: &str| world.tool(&["to", &first, "--target", target, "--auto-approve"]);
+        to("terraform_data.nowhere").exits(2).says("there is no such object");
+        to("edge:terraform_data.app").exits(2).says("there is no such object");
+        // In one stack only.
+        to("terraform_data.app").exits(0);
+        assert_eq!(input(&world, "deploy/app", "terraform_data.app"), "one");
+        assert_eq!(input(&world, "deploy/app", "terraform_data.same"), "two");
+        // In all of them, and meant in one.
+        to("edge:terraform_data.same").exits(0);
+        let same = |world: &World| STACKS.map(|(_, dir)| input(world, dir, "terraform_data.same"));
+        assert_eq!(same(&world), ["two", "two", "one"]);
+        world.tool(&["undo", "--auto-approve"]).exits(0);
+        assert_eq!(same(&world), ["two", "two", "two"]);
+        to("terraform_data.same").exits(0);
+        assert_eq!(same(&world), ["one", "one", "one"]);
     });
 }

@@ -461,3 +461,19 @@ fn outputs_that_change_alone_are_shown_and_are_a_change() {
             .says("Nothing to do");
     });
 }
+
+#[test]
+fn a_variable_that_nobody_declares_is_no_value() {
+    scenario(|world| {
+        let text = |value: &str| format!("variable \"size\" {{\n  default = 1\n}}\n{}", data("a", value));
+        let first = world.release_of(&text("one"));
+        world.release_of(&text("two"));
+        world.unchanged(|world| {
+            world
+                .tool(&["to", &first.commit, "--auto-approve", "--var", "sise=1"])
+                .exits(2)
+                .says("--var sise")
+                .says("the variables are: size");
+        });
+    });
+}

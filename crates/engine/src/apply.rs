@@ -42,13 +42,8 @@ impl Left {
 ///
 /// # Errors
 /// [`Kind::Failed`] and [`Kind::Locked`] where nothing has changed, [`Kind::Halfway`] where something has.
-pub fn stack(
-    context: &Context,
-    stack: &Stack,
-    prepared: &Prepared,
-    targets: &[String],
-    journal: &mut Journal<'_>,
-) -> Result<Left> {
+pub fn stack(context: &Context, stack: &Stack, prepared: &Prepared, journal: &mut Journal<'_>) -> Result<Left> {
+    let targets = prepared.targets.as_slice();
     let (Some(work), Some(sealed), Some(plan)) = (&prepared.work, &prepared.sealed, &prepared.plan) else {
         return Err(EngineError::failed(
             "this plan was made without terraform and cannot be applied",

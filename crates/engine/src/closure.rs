@@ -7,24 +7,42 @@ use rollback_state::{Address, InstanceId, State};
 
 use crate::error::{EngineError, Result};
 
+/// Of the `--target`s those that are about a stack: an address, which is meant in every stack that has it, or a stack and an
+/// address, `network:aws_vpc.main`. `None` where there is not one.
+pub fn of_stack(targets: &[String], stack: &str, others: &[&str]) -> Option<Vec<String>> {
+    let own: Vec<String> = targets
+        .iter()
+        .filter_map(|named| match named.split_once(':') {
+            Some((of, address)) if of == stack => Some(address.to_owned()),
+            Some((of, _)) if others.contains(&of) => None,
+            _ => Some(named.clone()),
+        })
+        .collect();
+    (targets.is_empty() || !own.is_empty()).then_some(own)
+}
+
+/// Whether a plan has an object of that name, on either side.
+pub fn has(plan: &InversePlan, named: &str) -> bool {
+    let alone = BTreeSet::from([named.to_owned()]);
+    plan.changes.iter().any(|change| is_wanted(change, &alone))
+}
+
+/// What to say of a `--target` that no stack has: leaving everything as it is would not be what was meant.
+pub fn unknown(named: &str) -> EngineError {
+    EngineError::usage(format!(
+        "--target {named}: there is no such object, neither now nor at the target"
+    ))
+    .hint("write the address as `terraform state list` does, quotes and all")
+}
+
 /// Leaves out of the plan every object that is neither named nor needed by one that is: it stays where and as it is.
 ///
 /// # Errors
-/// A named object that neither side knows: leaving everything as it is would not be what was meant. One that has another address at
-/// the target: Terraform plans the target's configuration, and would find nothing there to do. One whose address another object has
-/// now: that one would have to go out of the way, and nobody named it.
+/// A named object that has another address at the target: Terraform plans the target's configuration, and would find nothing there
+/// to do. One whose address another object has now: that one would have to go out of the way, and nobody named it.
 pub fn restrict(plan: &mut InversePlan, targets: &[String], current: &State, target: Option<&State>) -> Result<()> {
     if targets.is_empty() {
         return Ok(());
-    }
-    for named in targets {
-        let alone = BTreeSet::from([named.clone()]);
-        if !plan.changes.iter().any(|change| is_wanted(change, &alone)) {
-            return Err(EngineError::usage(format!(
-                "--target {named}: there is no such object, neither now nor at the target"
-            ))
-            .hint("write the address as `terraform state list` does, quotes and all"));
-        }
     }
     let named: BTreeSet<String> = targets.iter().cloned().collect();
     for change in &plan.changes {

@@ -1,10 +1,13 @@
 //! Planning: what a run would do, without one.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rollback_policy::Evaluation;
 use rollback_repository::CommitId;
 use uuid::Uuid;
 
+use crate::closure;
 use crate::context::Context;
 use crate::deployed;
 use crate::drive::Options;
@@ -13,7 +16,7 @@ use crate::error::{EngineError, Result};
 use crate::estimate::Estimates;
 use crate::guard::open_refusals;
 use crate::policy::{self, Ends, Gate, Moment, Phase, PolicyRecord};
-use crate::prepare::{Prepared, Request, prepare};
+use crate::prepare::{Prepared, Prospect, Request, prepare};
 use crate::reconcile::{Guard, Refusal};
 use crate::run::{Consent, Purpose, Run, Runs};
 use crate::steps::{self, PreparedStep, Runtime, StepEnvelope, Wanted};
@@ -284,8 +287,9 @@ pub(crate) fn prepare_all(
             }
         })?;
         match prepared {
-            Some(prepared) => all.push(prepared),
-            None => context.observer.warning(&format!(
+            Prospect::Prepared(prepared) => all.push(*prepared),
+            Prospect::NotNamed => {}
+            Prospect::Absent => context.observer.warning(&format!(
                 "stack {} did not exist at {}: it is left as it is",
                 stack.name,
                 target.commit.short()
@@ -293,6 +297,10 @@ pub(crate) fn prepare_all(
         }
     }
     refuse_forgotten(context, target, &mut all);
+    if done.is_empty() {
+        all_are_there(targets, &all)?;
+        all_are_declared(context, &all)?;
+    }
     if all.is_empty() && done.is_empty() && !context.stacks.is_empty() {
         return Err(
             EngineError::failed(format!("none of the stacks existed at {}", target.commit.short()))
@@ -300,6 +308,45 @@ pub(crate) fn prepare_all(
         );
     }
     Ok(all)
+}
+
+/// Every `--target` names something that at least one of the stacks has.
+fn all_are_there(targets: &[String], all: &[Prepared]) -> Result<()> {
+    let is_there = |named: &&String| {
+        all.iter().any(|prepared| {
+            let own = named
+                .strip_prefix(prepared.stack.as_str())
+                .and_then(|rest| rest.strip_prefix(':'));
+            closure::has(&prepared.inverse, own.unwrap_or(named.as_str()))
+        })
+    };
+    match targets.iter().find(|named| !is_there(named)) {
+        Some(named) => Err(closure::unknown(named)),
+        None => Ok(()),
+    }
+}
+
+/// Every variable that is given is declared by one of the stacks, now or at the target: a slip of the pen must not be taken for
+/// a value.
+fn all_are_declared(context: &Context, all: &[Prepared]) -> Result<()> {
+    let given = context.given.variables.iter().map(|(name, _)| name);
+    let unknown = given.filter(|name| !all.iter().any(|prepared| prepared.declares.contains(*name)));
+    match unknown.into_iter().next() {
+        Some(name) if !all.is_empty() => {
+            let known: BTreeSet<&str> = (all.iter())
+                .flat_map(|prepared| prepared.declares.iter().map(String::as_str))
+                .collect();
+            let known: Vec<&str> = known.into_iter().collect();
+            Err(EngineError::usage(format!(
+                "--var {name}: no stack that goes back declares such a variable"
+            ))
+            .hint(match known.as_slice() {
+                [] => "none of them has a variable".to_owned(),
+                known => format!("the variables are: {}", known.join(", ")),
+            }))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Stacks of the target's release that the settings have no more: who goes back to all of it must not miss them.

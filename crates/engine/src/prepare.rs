@@ -9,6 +9,7 @@ mod lineage;
 mod planned;
 mod way;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use rollback_terraform::{Plan, SealedPlan};
 use self::planned::Planned;
 use self::way::Way;
 use crate::assigned::Values;
+use crate::closure;
 use crate::context::{Context, Stack};
 use crate::deployed;
 use crate::envelope::Envelope;
@@ -74,15 +76,44 @@ pub struct Prepared {
     pub ends: Ends,
     /// What the policy said; none where it was not asked, or not yet.
     pub evaluation: Option<Evaluation>,
+    /// The root module's variables, of what is deployed and of the target.
+    pub declares: BTreeSet<String>,
+    /// The `-target` addresses of this stack; empty for all of it.
+    pub targets: Vec<String>,
+}
+
+/// What becomes of a stack.
+pub enum Prospect {
+    /// The target does not have it.
+    Absent,
+    /// None of the objects that were named are in it.
+    NotNamed,
+    Prepared(Box<Prepared>),
+}
+
+impl Prospect {
+    pub fn prepared(self) -> Option<Prepared> {
+        match self {
+            Prospect::Prepared(prepared) => Some(*prepared),
+            Prospect::Absent | Prospect::NotNamed => None,
+        }
+    }
 }
 
 /// Prepares a stack.
 ///
 /// # Errors
-/// Anything that makes the way back unknown or impossible; nothing has changed then. `Ok(None)` where the target does
-/// not have the stack.
-pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepared>> {
+/// Anything that makes the way back unknown or impossible; nothing has changed then.
+pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Prospect> {
     let stack = request.stack;
+    let others: Vec<&str> = context.stacks.iter().map(|stack| stack.name.as_str()).collect();
+    let Some(targets) = closure::of_stack(request.targets, &stack.name, &others) else {
+        return Ok(Prospect::NotNamed);
+    };
+    let request = &Request {
+        targets: &targets,
+        ..*request
+    };
     context.observer.stage(&stack.name, Stage::ReadingState);
     let live = Live::read(context, stack)?;
     let current = match live.state() {
@@ -97,7 +128,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     let mut warnings = Vec::new();
     let commit = request.target.commit_of(context, &stack.name)?;
     let Some(goal) = goal::goal(context, stack, request.target, &commit, &deployed, &live, &mut warnings)? else {
-        return Ok(None);
+        return Ok(Prospect::Absent);
     };
     warnings.extend(lineage::check(stack, &live, goal.state.as_ref())?);
     let target_end = End {
@@ -148,6 +179,9 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         },
     };
     let (inverse, elsewhere) = inverse(&way, target_end)?;
+    if !targets.is_empty() && !targets.iter().any(|named| closure::has(&inverse, named)) {
+        return Ok(Prospect::NotNamed);
+    }
     let redactor = Arc::new(Redactor::new(
         std::iter::once(&current).chain(&goal.state),
         secrets.iter().map(String::as_str),
@@ -170,11 +204,16 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
     let mut reconciled = judged::judge(&way, &arranged, plan, &redactor, between.is_known);
     reconciled.warnings.splice(0..0, warnings);
     let envelope = envelope::of(&way, &arranged.inverse, planned.as_ref(), &reconciled);
+    let declares = [&deployed.configuration, &goal.configuration]
+        .into_iter()
+        .filter_map(|configuration| configuration.root())
+        .flat_map(|root| root.variables.keys().cloned())
+        .collect();
     let (work, sealed, plan) = match planned {
         Some(Planned { work, sealed, plan, .. }) => (Some(work), Some(sealed), Some(plan)),
         None => (None, None, None),
     };
-    Ok(Some(Prepared {
+    Ok(Prospect::Prepared(Box::new(Prepared {
         stack: stack.name.clone(),
         inverse: arranged.inverse,
         joined: arranged.joined,
@@ -190,7 +229,9 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Option<Prepar
         envelope,
         ends,
         evaluation: None,
-    }))
+        declares,
+        targets: targets.clone(),
+    })))
 }
 
 /// The inverse plan, beside what other stacks have and what Terraform itself made; a provider may tell more.

@@ -106,7 +106,7 @@ impl Drive<'_> {
             gate: Some((gate, &overrides)),
             folder: Some(folder),
         };
-        let Some(prepared) = prepare(context, &request)? else {
+        let Some(prepared) = prepare(context, &request)?.prepared() else {
             return Ok(());
         };
         if prepared.reconciled.is_empty() {
@@ -120,7 +120,7 @@ impl Drive<'_> {
         let refused = self.approve_again(gate, &mut planned, approver)?;
         let prepared = &planned.stacks[0];
         let left = match refused {
-            None => Some(apply::stack(context, stack, prepared, &targets, &mut self.journal)?),
+            None => Some(apply::stack(context, stack, prepared, &mut self.journal)?),
             Some(why) => {
                 let items = prepared.reconciled.items.iter().map(|item| item.address.clone());
                 let outputs = prepared.reconciled.outputs.iter();

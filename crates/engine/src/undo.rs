@@ -71,7 +71,7 @@ fn warn_of_later_deploy(context: &Context, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// What a run over some objects changed, by the addresses that they had before it.
+/// What a run over some objects changed, by their stacks and the addresses that they had before it.
 fn touched(journal: &Journal<'_>) -> Vec<String> {
     let mut before: BTreeSet<String> = BTreeSet::new();
     for entry in journal.entries() {
@@ -84,16 +84,17 @@ fn touched(journal: &Journal<'_>) -> Vec<String> {
         // `fate address digest`; a key in an address may hold spaces.
         let changed =
             (envelope.effects.iter()).filter_map(|effect| Some(effect.split_once(' ')?.1.rsplit_once(' ')?.0));
+        let stack = &envelope.stack;
         let before_it = |address: &str| match moves.get(address) {
-            Some(from) if !from.is_empty() => (*from).to_owned(),
-            _ => address.to_owned(),
+            Some(from) if !from.is_empty() => format!("{stack}:{from}"),
+            _ => format!("{stack}:{address}"),
         };
         before.extend(changed.map(before_it));
         before.extend(
             moves
                 .values()
                 .filter(|from| !from.is_empty())
-                .map(|from| (*from).to_owned()),
+                .map(|from| format!("{stack}:{from}")),
         );
     }
     before.into_iter().collect()

@@ -292,7 +292,7 @@ fn one_at_rest(context: &Context, stack: &Stack, folder: &std::path::Path) -> Re
         folder: Some(folder),
     };
     let prepared = prepare(context, &request)?;
-    let plan = prepared.and_then(|prepared| prepared.plan);
+    let plan = prepared.prepared().and_then(|prepared| prepared.plan);
     let changes: Vec<String> = plan
         .iter()
         .flat_map(|plan| &plan.resource_changes)

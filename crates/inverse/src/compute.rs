@@ -50,7 +50,7 @@ pub fn compute_beside(input: &Input<'_>, elsewhere: &Elsewhere) -> InversePlan {
     }
     changes.extend(single::undeployed(&context, &taken));
 
-    park(input, &mut changes);
+    park(&context, &mut changes);
     let orphaned_providers = orphans(&context, &changes);
     changes.sort_by(|left, right| {
         (left.address(), &left.from, left.fate).cmp(&(right.address(), &right.from, right.fate))
@@ -134,7 +134,8 @@ fn schema_warnings(input: &Input<'_>, pairing: &Pairing<'_>) -> Vec<String> {
 /// An object that is to be destroyed makes way where another returns to its address, and where a `moved` block of the target
 /// would have Terraform take it for another one: Terraform follows a block as long as its destination is free, however old
 /// the block is.
-fn park(input: &Input<'_>, changes: &mut [Change]) {
+fn park(context: &Context<'_>, changes: &mut [Change]) {
+    let input = context.input;
     let arriving: HashSet<Address> = changes
         .iter()
         .filter(|change| change.is_moved() || change.fate == Fate::Adopt)
@@ -182,6 +183,7 @@ fn park(input: &Input<'_>, changes: &mut [Change]) {
             (!declared && used.insert(address.clone())).then_some(address)
         });
         change.notes.push(note);
+        context.note_lost_provisioner(change, free.as_ref());
         change.parked = free;
     }
 }

@@ -1,7 +1,7 @@
 //! What every judgement looks at.
 
 use rollback_config::Configuration;
-use rollback_state::{Instance, ResourceAddress};
+use rollback_state::{Address, Instance, ResourceAddress};
 
 use crate::elsewhere::Elsewhere;
 use crate::history::History;
@@ -10,6 +10,9 @@ use crate::matching::{self, Pairing};
 use crate::plan::{Change, Fate, Reversibility};
 use crate::redact::Redactor;
 use crate::rules;
+
+const LOST_PROVISIONER: &str = "Its destroy-time provisioner does not run: where it is destroyed the target's configuration does \
+                                not have it, and Terraform runs what is written there. Do by hand what it does.";
 
 /// The input, prepared.
 pub(crate) struct Context<'a> {
@@ -71,24 +74,24 @@ impl<'a> Context<'a> {
                 .mask_object(kind, &tree, &serde_json::Value::Object(attributes)),
         );
         self.protect(&mut change, Reversibility::Irreversible);
-        if self.has_lost_provisioner(instance) {
-            change.notes.push(
-                "Its destroy-time provisioner does not run: the target's configuration does not have its block, and \
-                 Terraform runs what is written there. Do by hand what it does."
-                    .to_owned(),
-            );
-        }
+        self.note_lost_provisioner(&mut change, Some(instance.address()));
         change
     }
 
-    /// Whether something was to happen when an object is destroyed that the target's configuration knows nothing of
-    /// (Terraform's documentation, "Destroy-Time Provisioners": the block has to be there).
-    fn has_lost_provisioner(&self, instance: &Instance) -> bool {
-        let resource = &instance.address().resource;
-        let declared = self.current_config().and_then(|current| current.resource(resource));
-        let then = self.input.target_config.and_then(|target| target.resource(resource));
-        declared.is_some_and(|declared| declared.provisioner_texts.iter().any(|text| runs_at_destroy(text)))
-            && then.is_none()
+    /// Says where something was to happen when an object is destroyed that Terraform will not do: it runs what the target's
+    /// configuration has at the address at which the object is destroyed (Terraform's documentation, "Destroy-Time
+    /// Provisioners": the block has to be there).
+    pub(crate) fn note_lost_provisioner(&self, change: &mut Change, destroyed_at: Option<&Address>) {
+        let runs = |configuration: Option<&Configuration>, address: Option<&Address>| {
+            let resource = configuration.zip(address);
+            let resource = resource.and_then(|(configuration, address)| configuration.resource(&address.resource));
+            resource.is_some_and(|resource| resource.provisioner_texts.iter().any(|text| runs_at_destroy(text)))
+        };
+        let from = change.from.as_ref().map(|from| &from.address);
+        let is_lost = runs(self.current_config(), from) && !runs(self.input.target_config, destroyed_at);
+        if is_lost && !change.notes.iter().any(|note| note == LOST_PROVISIONER) {
+            change.notes.push(LOST_PROVISIONER.to_owned());
+        }
     }
 
     /// Says where `prevent_destroy` protects an object that would go.

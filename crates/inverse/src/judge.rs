@@ -118,6 +118,8 @@ fn judge(context: &Context<'_>, pair: &Pair<'_>, read: Option<&Read>, translatio
         rules::apply(context.input.knowledge, kind, &mut change, &configured, before, after);
         if change.fate == Fate::Replace || change.record.replaces {
             context.protect(&mut change, Reversibility::DataLoss);
+            let at = change.to.clone();
+            context.note_lost_provisioner(&mut change, at.as_ref());
         }
     }
     change

@@ -244,3 +244,40 @@ fn count_that_came_or_went_moves_the_first_one() {
     let plan = plan_back(&current, None, &[&single]);
     assert_eq!(fates(&plan), ["move aws_vpc.a[0] -> aws_vpc.a"]);
 }
+
+/// Terraform runs what the target's configuration has where the object is destroyed.
+#[test]
+fn a_destroy_time_provisioner_that_will_not_run_is_said() {
+    let provisioner = "  provisioner \"local-exec\" {\n    when = destroy\n    command = \"x\"\n  }\n";
+    let block = |name: &str, more: &str| format!("resource \"terraform_data\" \"{name}\" {{\n{more}}}\n");
+    let is_said = |plan: &rollback_inverse::InversePlan, address: &str| {
+        let notes = plan
+            .changes
+            .iter()
+            .filter(|change| change.address().to_string() == address);
+        notes
+            .flat_map(|change| &change.notes)
+            .any(|note| note.contains("destroy-time provisioner does not run"))
+    };
+    // Replaced by a block without it, and by one with it.
+    let then = state(&[object("terraform_data.a", "1", json!({ "triggers_replace": "1" }))]);
+    let now = state(&[object("terraform_data.a", "2", json!({ "triggers_replace": "2" }))]);
+    let (with, without) = (
+        config(&block("a", &format!("  triggers_replace = \"1\"\n{provisioner}"))),
+        config(&block("a", "  triggers_replace = \"1\"\n")),
+    );
+    for (target, said) in [(&without, true), (&with, false)] {
+        let plan = plan_back(&now, Some(&then), &[&with, target]);
+        assert_eq!(change(&plan, "terraform_data.a").fate, Fate::Replace);
+        assert_eq!(is_said(&plan, "terraform_data.a"), said);
+    }
+    // One that waits under another address to be destroyed has no block there.
+    let now = state(&[
+        object("terraform_data.a", "2", json!({})),
+        object("terraform_data.b", "1", json!({})),
+    ]);
+    let then = state(&[object("terraform_data.a", "1", json!({}))]);
+    let both = config(&(block("a", provisioner) + &block("b", "")));
+    let plan = plan_back(&now, Some(&then), &[&both, &with]);
+    assert!(is_said(&plan, "terraform_data.a"), "{:?}", plan.changes);
+}

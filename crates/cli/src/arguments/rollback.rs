@@ -104,7 +104,7 @@ pub struct PlanArguments {
     /// Only what the two releases tell; terraform is not asked
     #[arg(long)]
     pub offline: bool,
-    /// Only this object and what it needs; may be given several times
+    /// Only this object and what it needs: an address, or STACK:ADDRESS; may be given several times
     #[arg(long = "target", value_name = "ADDRESS")]
     pub targets: Vec<String>,
     /// Exit with 2 when there is something to do
@@ -161,7 +161,7 @@ pub struct ToArguments {
     pub auto_approve: bool,
     #[command(flatten)]
     pub consent: ConsentArguments,
-    /// Only this object and what it needs; may be given several times
+    /// Only this object and what it needs: an address, or STACK:ADDRESS; may be given several times
     #[arg(long = "target", value_name = "ADDRESS")]
     pub targets: Vec<String>,
     /// Show the plan as `to` would apply it, and stop

@@ -238,7 +238,7 @@ impl Drive<'_> {
     fn do_stack(&mut self, stack: &Prepared, done: &mut Done) -> Result<()> {
         let begun = Instant::now();
         let known = self.context.stack(&stack.stack)?.clone();
-        let left = apply::stack(self.context, &known, stack, &self.run.targets, &mut self.journal)?;
+        let left = apply::stack(self.context, &known, stack, &mut self.journal)?;
         done.warnings.extend(left.warning(&stack.stack));
         self.journal.append(Event::StackDone {
             stack: stack.stack.clone(),
