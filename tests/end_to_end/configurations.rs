@@ -393,3 +393,16 @@ fn a_shallow_clone_is_told_what_to_do() {
         failed.fails().says("fetch").never_says("panicked");
     });
 }
+
+/// A commit that takes the whole configuration away is one to come back from, without settings too.
+#[test]
+fn a_checkout_without_any_configuration() {
+    scenario(|world| {
+        let first = world.release_of(&data("a", "one"));
+        world.release_of(&(data("b", "two") + &moved("terraform_data.a", "terraform_data.b")));
+        std::fs::remove_file(world.repo.join("main.tf")).unwrap();
+        world.commit("nothing is left");
+        world.tool(&["to", &first.commit, "--auto-approve"]).exits(0);
+        world.is_at(&first);
+    });
+}

@@ -477,3 +477,39 @@ fn a_variable_that_nobody_declares_is_no_value() {
         });
     });
 }
+
+/// A data source that tells what it told then explains nothing.
+#[test]
+fn a_data_source_beside_a_variable_does_not_hide_it() {
+    scenario(|world| {
+        let outside = world.out.join("other.tfstate");
+        let tells = |value: &str| {
+            format!(
+                "{{\"version\":4,\"terraform_version\":\"1.5.0\",\"serial\":1,\"lineage\":\"l\",\"outputs\":{{\"zone\":{{\"value\":\"{value}\",\
+                 \"type\":\"string\"}}}},\"resources\":[]}}"
+            )
+        };
+        std::fs::write(&outside, tells("z1")).unwrap();
+        let text = |name: &str| {
+            format!(
+                "variable \"v\" {{\n  default = \"default\"\n}}\ndata \"terraform_remote_state\" \"other\" {{\n  backend = \"local\"\n  config = \
+                 {{ path = \"{}\" }}\n}}\nresource \"terraform_data\" \"{name}\" {{\n  input = \
+                 \"${{data.terraform_remote_state.other.outputs.zone}}-${{var.v}}\"\n}}\n",
+                outside.display()
+            )
+        };
+        // No snapshot is told of the value: the state alone has it.
+        let first = world.release_with(&[("main.tf", &text("a"))], &["-var", "v=cli"]);
+        world.release_of(&data("a", "two"));
+        world.unchanged(|world| {
+            let refused = world.tool(&["to", &first.commit, "--auto-approve"]);
+            refused.exits(3).says("variable `v`");
+        });
+        // One that tells another thing now may be the reason.
+        std::fs::write(&outside, tells("z2")).unwrap();
+        world
+            .tool(&["to", &first.commit, "--auto-approve", "--var", "v=cli"])
+            .exits(0)
+            .says("by way of other objects");
+    });
+}

@@ -296,23 +296,35 @@ pub fn has_configuration(folder: &Path) -> bool {
 /// below the repository's top.
 fn stack_of_folder(root: &Path, folder: &Path) -> Result<Stack> {
     let folder = folder.canonicalize()?;
-    for candidate in [folder.as_path(), root] {
-        if has_configuration(candidate) {
-            let dir = candidate.strip_prefix(root).map(slashes).unwrap_or_default();
-            let name = candidate
-                .file_name()
-                .map_or_else(|| "stack".to_owned(), |name| name.to_string_lossy().into_owned());
-            return Ok(plain_stack(name, dir));
-        }
+    let in_folder = |candidate: &Path| {
+        let dir = candidate.strip_prefix(root).map(slashes).unwrap_or_default();
+        let name = candidate
+            .file_name()
+            .map_or_else(|| "stack".to_owned(), |name| name.to_string_lossy().into_owned());
+        plain_stack(name, dir)
+    };
+    let places = [folder.as_path(), root];
+    if let Some(place) = places.iter().find(|place| has_configuration(place)) {
+        return Ok(in_folder(place));
     }
     if let [(_, dir)] = roots::find(root).as_slice() {
         let name = dir.rsplit('/').next().unwrap_or(dir).to_owned();
         return Ok(plain_stack(name, dir.clone()));
     }
+    // A commit that takes all of it away is one to come back from.
+    if let Some(place) = places.iter().find(|place| was_worked_in(place)) {
+        return Ok(in_folder(place));
+    }
     Err(
         EngineError::usage(format!("there are no Terraform files in {}", folder.display()))
             .hint("go to the folder of the root module, or run `infra-rollback init` to write infra-rollback.toml"),
     )
+}
+
+/// Whether Terraform has left something in a folder: a state, or what `init` keeps.
+fn was_worked_in(folder: &Path) -> bool {
+    let traces = ["terraform.tfstate", "terraform.tfstate.d"].map(|name| folder.join(name));
+    traces.iter().any(|trace| trace.exists()) || rollback_terraform::data_folder(folder).is_dir()
 }
 
 fn plain_stack(name: String, dir: String) -> Stack {

@@ -2,15 +2,23 @@
 //! that no object or data source explains was given in a way that the release does not hold (`-var`, an environment
 //! variable, uncommitted files): applying it silently would not be a rollback.
 
+mod equality;
+mod moving;
+mod sources;
+
 use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
-use rollback_config::{Configuration, Expr, Module, Resource};
+use rollback_config::Resource;
 use rollback_inverse::redact::Redactor;
 use rollback_state::{Address, InstanceId};
 use rollback_terraform::{Plan, ResourceChange};
 use serde_json::Value;
 
+use self::equality::{contains_true, same, same_document, unwrap_dynamic};
+pub use self::moving::{Moving, moving};
+use self::moving::{Object, object_of};
+use self::sources::{Sources, Way};
 use crate::reconcile::Input;
 
 /// One attribute whose planned value is not the one that the target had.
@@ -155,7 +163,9 @@ pub fn find<F: FnOnce() -> Moving>(
             true => &moving.in_any_way,
             false => &moving.known,
         };
-        let by_objects = sources.data || sources.objects.iter().any(|object| movers.contains(object));
+        let by_data =
+            sources.unfollowed || (!sources.data.is_empty() && !sources.data.is_subset(moving.same_data(input)));
+        let by_objects = by_data || sources.objects.iter().any(|object| movers.contains(object));
         let missing = sources.missing(input);
         // Of what is partly unknown, the part that is known comes from an object only where the object has it.
         let of_objects = |leaf: &&Value| {
@@ -165,7 +175,7 @@ pub fn find<F: FnOnce() -> Moving>(
         };
         let by_objects = by_objects
             && missing.is_empty()
-            && (!contains_true(unknown) || sources.data || leaves.iter().flatten().all(of_objects));
+            && (!contains_true(unknown) || by_data || leaves.iter().flatten().all(of_objects));
         let message = if by_objects {
             format!("`{name}` differs from what the target had, by way of other objects{values}")
         } else if sources.variables.is_empty() {
@@ -219,11 +229,9 @@ fn is_of_objects(plan: &Plan, objects: &BTreeSet<Object>, leaf: &Value) -> bool 
         }
     }
     let of = |real: &&ResourceChange| {
-        real.address.parse::<Address>().is_ok_and(|address| {
-            let path = address.resource.module.config_path();
-            let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
-            objects.contains(&(path, address.resource.kind.clone(), address.resource.name.clone()))
-        })
+        real.address
+            .parse::<Address>()
+            .is_ok_and(|address| objects.contains(&object_of(&address)))
     };
     plan.resource_changes
         .iter()
@@ -303,225 +311,6 @@ pub fn in_outputs(input: &Input<'_>, plan: &Plan) -> Vec<(String, Difference)> {
         }
     }
     found
-}
-
-/// A resource of the configuration: its module's path, its type and name.
-type Object = (Vec<String>, String, String);
-
-/// Resources whose objects will not be what they were at the target, so that what is made of them may differ too.
-#[derive(Default)]
-pub struct Moving {
-    /// By what is known before they are made as well as by what is not.
-    in_any_way: BTreeSet<Object>,
-    /// By what is known.
-    known: BTreeSet<Object>,
-}
-
-/// What [`find`] may explain differences by.
-pub fn moving(input: &Input<'_>, plan: &Plan) -> Moving {
-    let mut moving = Moving::default();
-    let Some(target) = input.target else {
-        return moving;
-    };
-    let is_known_to_differ = |real: &ResourceChange, address: &Address| {
-        if real.change.after.is_null() {
-            return true;
-        }
-        let id = InstanceId {
-            address: address.clone(),
-            deposed: None,
-        };
-        let Some(had) = target.instance(&id).map(|instance| instance.attributes(target)) else {
-            return true;
-        };
-        had.iter().any(|(name, want)| {
-            let brings = &real.change.after[name.as_str()];
-            !contains_true(&real.change.after_unknown[name.as_str()]) && !same(unwrap_dynamic(want, brings), brings)
-        })
-    };
-    for real in &plan.resource_changes {
-        let Some(address) = real.address.parse::<Address>().ok() else {
-            continue;
-        };
-        if real.deposed.is_some() || !real.is_managed() {
-            continue;
-        }
-        let is_known = is_known_to_differ(real, &address);
-        if !is_known && !contains_true(&real.change.after_unknown) {
-            continue;
-        }
-        let path = address.resource.module.config_path();
-        let path = path.iter().map(|name| (*name).to_owned()).collect();
-        let object: Object = (path, address.resource.kind.clone(), address.resource.name.clone());
-        if is_known {
-            moving.known.insert(object.clone());
-        }
-        moving.in_any_way.insert(object);
-    }
-    moving
-}
-
-/// Where an expression takes its value from, followed through locals, module inputs and outputs, `each` and `count`.
-#[derive(Default)]
-struct Sources {
-    /// Data sources, and what could not be followed.
-    data: bool,
-    objects: BTreeSet<Object>,
-    variables: BTreeSet<String>,
-}
-
-impl Sources {
-    fn of(configuration: &Configuration, module: &[String], resource: &Resource, expression: &Expr) -> Self {
-        let mut sources = Sources::default();
-        let mut way = Way {
-            configuration,
-            seen: BTreeSet::new(),
-        };
-        sources.follow(&mut way, module, resource.repetition_expression.as_ref(), expression);
-        sources
-    }
-
-    /// The variables among them that were given when the target was applied and are not given so now, in words.
-    fn missing(&self, input: &Input<'_>) -> String {
-        let names: Vec<String> = (self.variables.intersection(input.missing))
-            .map(|name| format!("variable `{name}`, which was given then and has another value now"))
-            .collect();
-        names.join(", ")
-    }
-
-    /// `repeats` is what `each` and `count` come from where the expression stands.
-    fn follow(&mut self, way: &mut Way<'_>, path: &[String], repeats: Option<&Expr>, expression: &Expr) {
-        let configuration = way.configuration;
-        let module: Option<&Module> = configuration.modules.get(path);
-        for reference in &expression.references {
-            let mut parts = reference.split(['.', '[']);
-            let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            // What stands behind `each` is another thing for each resource and module call.
-            if !matches!(first, "each" | "count") && !way.seen.insert((path.to_vec(), reference.clone())) {
-                continue;
-            }
-            match first {
-                "var" => match path.split_last() {
-                    None => {
-                        self.variables.insert(second.to_owned());
-                    }
-                    Some((call, parent)) => {
-                        let call = configuration
-                            .modules
-                            .get(parent)
-                            .and_then(|module| module.calls.get(call));
-                        if let Some(call) = call
-                            && let Some(given) = call.inputs.get(second)
-                        {
-                            self.follow(way, parent, call.repetition_expression.as_ref(), given);
-                        }
-                    }
-                },
-                "local" => {
-                    if let Some(local) = module.and_then(|module| module.locals.get(second)) {
-                        self.follow(way, path, None, local);
-                    }
-                }
-                "each" | "count" => {
-                    // Its own expression cannot name it: one level, and no further.
-                    if let Some(repeats) = repeats {
-                        self.follow(way, path, None, repeats);
-                    }
-                }
-                "path" | "terraform" | "self" => {}
-                "module" => {
-                    let child: Vec<String> = path.iter().cloned().chain([second.to_owned()]).collect();
-                    let output = parts.next().unwrap_or_default();
-                    match configuration
-                        .modules
-                        .get(&child)
-                        .and_then(|module| module.outputs.get(output))
-                    {
-                        Some(output) => {
-                            if let Some(value) = &output.value {
-                                self.follow(way, &child, None, value);
-                            }
-                        }
-                        None => self.data = true,
-                    }
-                }
-                "data" => self.data = true,
-                kind => {
-                    self.objects.insert((path.to_vec(), kind.to_owned(), second.to_owned()));
-                }
-            }
-        }
-    }
-}
-
-/// A way through a configuration that goes nowhere twice.
-struct Way<'c> {
-    configuration: &'c Configuration,
-    seen: BTreeSet<(Vec<String>, String)>,
-}
-
-/// Attributes of dynamic type lie in the state as `{"value":…,"type":…}` and in a plan as the value alone.
-fn unwrap_dynamic<'v>(stored: &'v Value, planned: &Value) -> &'v Value {
-    match stored {
-        Value::Object(map) if map.len() == 2 && map.contains_key("value") && map.contains_key("type") => {
-            let planned_alike = planned.as_object().is_some_and(|planned| {
-                planned.len() == 2 && planned.contains_key("value") && planned.contains_key("type")
-            });
-            if planned_alike { stored } else { &map["value"] }
-        }
-        _ => stored,
-    }
-}
-
-/// Equality as Terraform means it: numbers by value, and nothing is nothing however a provider writes it.
-pub fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => {
-            a == b
-                || a.as_f64()
-                    .zip(b.as_f64())
-                    .is_some_and(|(x, y)| x == y && a.is_f64() != b.is_f64())
-        }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            let null = Value::Null;
-            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            keys.into_iter()
-                .all(|key| same(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null)))
-        }
-        (a, b) => a == b || (is_nothing(a) && is_nothing(b)),
-    }
-}
-
-/// Two texts that are the same JSON: providers give policies and container definitions back in their own spelling.
-fn same_document(a: &Value, b: &Value) -> bool {
-    let parse = |value: &Value| {
-        let text = value.as_str()?.trim_start();
-        text.starts_with(['{', '['])
-            .then(|| serde_json::from_str::<Value>(text).ok())
-            .flatten()
-    };
-    parse(a).zip(parse(b)).is_some_and(|(a, b)| same(&a, &b))
-}
-
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.values().all(is_nothing),
-        Value::Number(number) => number.as_f64() == Some(0.0),
-    }
-}
-
-fn contains_true(value: &Value) -> bool {
-    match value {
-        Value::Bool(flag) => *flag,
-        Value::Array(items) => items.iter().any(contains_true),
-        Value::Object(map) => map.values().any(contains_true),
-        _ => false,
-    }
 }
 
 fn path_starts_with(path: &[rollback_state::PathStep], name: &str) -> bool {
