@@ -513,3 +513,29 @@ fn a_data_source_beside_a_variable_does_not_hide_it() {
             .says("by way of other objects");
     });
 }
+
+/// What only the apply tells is looked at then.
+#[test]
+fn a_value_that_came_out_otherwise_is_said() {
+    scenario(|world| {
+        let text = |value: &str| {
+            format!(
+                "variable \"v\" {{\n  default = \"default\"\n}}\n{}resource \"terraform_data\" \"b\" {{\n  input = \
+                 \"${{terraform_data.a.output}}-${{var.v}}\"\n}}\n",
+                data("a", value)
+            )
+        };
+        // No snapshot is told of the value.
+        let first = world.release_with(&[("main.tf", &text("one"))], &["-var", "v=cli"]);
+        world.release_with(&[("main.tf", &text("two"))], &["-var", "v=cli"]);
+        let to = |more: &[&str]| world.tool(&[&["to", &first.commit, "--auto-approve"], more].concat());
+        to(&[])
+            .exits(0)
+            .says("it came out otherwise than at the target: terraform_data.b: `input`")
+            .says("it had \"one-cli\", it has \"one-default\"; it comes from variable `v`");
+        world.tool(&["undo", "--auto-approve", "--var", "v=cli"]).exits(0);
+        let again = to(&["--var", "v=cli"]);
+        again.exits(0);
+        assert!(!again.words().contains("otherwise"), "{again}");
+    });
+}

@@ -23,18 +23,25 @@ use crate::writing::{self, Reading};
 pub struct Left {
     pub changes: usize,
     pub addresses: Vec<String>,
+    /// A line for each value that came out as another one than the target had.
+    pub otherwise: Vec<String>,
 }
 
 impl Left {
-    /// What a person is told of it; nothing where nothing is left.
-    pub fn warning(&self, stack: &str) -> Option<String> {
-        (self.changes > 0).then(|| {
+    /// What a person is told of it; nothing where nothing is left, and all is as it was.
+    pub fn warnings(&self, stack: &str) -> Vec<String> {
+        let otherwise = self.otherwise.iter();
+        let mut lines: Vec<String> = otherwise
+            .map(|line| format!("stack {stack}: it came out otherwise than at the target: {line}"))
+            .collect();
+        lines.extend((self.changes > 0).then(|| {
             format!(
                 "stack {stack}: a plan of the target's configuration still shows {}: {}",
                 counted(self.changes, "change"),
                 self.addresses.join(", ")
             )
-        })
+        }));
+        lines
     }
 }
 
@@ -58,6 +65,7 @@ pub fn stack(context: &Context, stack: &Stack, prepared: &Prepared, journal: &mu
         return Ok(Left {
             changes: 0,
             addresses: Vec::new(),
+            otherwise: Vec::new(),
         });
     }
     let written = write(context, stack, prepared, work, journal)?;
@@ -72,7 +80,12 @@ pub fn stack(context: &Context, stack: &Stack, prepared: &Prepared, journal: &mu
         apply(context, stack, prepared, (work, sealed), journal, written)?;
     }
     context.observer.stage(&stack.name, Stage::Verifying);
-    verify(context, stack, work, plan, targets, journal)
+    let mut left = verify(context, stack, work, plan, targets, journal)?;
+    if let Some(awaited) = &prepared.awaited {
+        let now = work.show_what_is_left()?;
+        left.otherwise = awaited.came_out_otherwise(prepared, &context.knowledge, &now);
+    }
+    Ok(left)
 }
 
 /// Whether applying the plan would do anything: a state that was only rearranged needs no apply. What the refresh no
@@ -324,5 +337,6 @@ fn verify(
     Ok(Left {
         changes: addresses.len(),
         addresses,
+        otherwise: Vec::new(),
     })
 }

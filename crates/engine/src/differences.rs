@@ -26,6 +26,8 @@ pub struct Difference {
     /// Whether something other than an input brings the value: an object, a data source, the provider's own spelling of a
     /// literal. Only an input can have been another one.
     pub explained: bool,
+    /// Empty where it is about no attribute.
+    pub attribute: String,
     pub message: String,
 }
 
@@ -68,13 +70,7 @@ pub fn find<F: FnOnce() -> Moving>(
         return Vec::new();
     };
     let had = instance.attributes(target);
-    let module_path: Vec<String> = address
-        .resource
-        .module
-        .config_path()
-        .iter()
-        .map(|name| (*name).to_owned())
-        .collect();
+    let (module_path, ..) = object_of(&address);
     let mut found = Vec::new();
     for (name, expression) in &resource.attributes {
         // What is made anew gets what the configuration says, whatever changes are ignored afterwards.
@@ -100,6 +96,7 @@ pub fn find<F: FnOnce() -> Moving>(
             if !missing.is_empty() {
                 found.push(Difference {
                     explained: false,
+                    attribute: name.clone(),
                     message: format!(
                         "`{name}` cannot be compared with what the target had before it is made; it comes from {missing}"
                     ),
@@ -114,6 +111,7 @@ pub fn find<F: FnOnce() -> Moving>(
             if !missing.is_empty() {
                 found.push(Difference {
                     explained: false,
+                    attribute: name.clone(),
                     message: format!(
                         "`{name}` is in no state, as what is write-only, and cannot be compared with what the target had; it \
                          comes from {missing}"
@@ -149,6 +147,7 @@ pub fn find<F: FnOnce() -> Moving>(
         if is_ignored {
             found.push(Difference {
                 explained: true,
+                attribute: name.clone(),
                 message: format!(
                     "`{name}` does not go back, as the target's ignore_changes has terraform leave it alone{}",
                     values("keeps")
@@ -156,7 +155,7 @@ pub fn find<F: FnOnce() -> Moving>(
             });
             continue;
         }
-        let values = values("would get");
+        let values = values(if is_at_rest(real) { "has" } else { "would get" });
         let sources = Sources::of(configuration, &module_path, resource, expression);
         // Nothing that is not known yet can have had a part in a value that is.
         let movers = match contains_true(unknown) {
@@ -193,11 +192,37 @@ pub fn find<F: FnOnce() -> Moving>(
         };
         found.push(Difference {
             explained: by_objects || sources.variables.is_empty(),
+            attribute: name.clone(),
             message,
         });
     }
     found.extend(in_provisioners(input, real, resource));
     found
+}
+
+/// The attributes of which the plan does not tell the whole value, and in which a variable has a part.
+pub fn awaited(input: &Input<'_>, real: &ResourceChange) -> BTreeSet<String> {
+    let unknown = &real.change.after_unknown;
+    let address = real.address.parse::<Address>().ok().filter(|_| contains_true(unknown));
+    let declared = address.zip(input.target_config).and_then(|(address, configuration)| {
+        let resource = configuration.resource(&address.resource)?;
+        Some((object_of(&address).0, configuration, resource))
+    });
+    let Some((module, configuration, resource)) = declared else {
+        return BTreeSet::new();
+    };
+    let is_awaited = |name: &str, expression| {
+        contains_true(&unknown[name])
+            && !NOT_ATTRIBUTES.contains(&name)
+            && !Sources::of(configuration, &module, resource, expression)
+                .variables
+                .is_empty()
+    };
+    let attributes = resource.attributes.iter();
+    attributes
+        .filter(|(name, expression)| is_awaited(name, expression))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// What a planned value, where it is known, brings that differs from what there was.
@@ -268,6 +293,7 @@ fn in_provisioners(input: &Input<'_>, real: &ResourceChange, resource: &Resource
     .missing(input);
     (!missing.is_empty()).then(|| Difference {
         explained: false,
+        attribute: String::new(),
         message: format!("its provisioner runs with {missing}"),
     })
 }
@@ -305,6 +331,7 @@ pub fn in_outputs(input: &Input<'_>, plan: &Plan) -> Vec<(String, Difference)> {
                 format!("output.{name}"),
                 Difference {
                     explained: false,
+                    attribute: String::new(),
                     message,
                 },
             ));

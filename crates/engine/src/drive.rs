@@ -223,7 +223,7 @@ impl Drive<'_> {
         } = self.do_parts(&planned, forward)?;
         steps.extend(self.done_before());
         self.settle(&gate, target, &folder, approver, &mut stacks, &mut warnings)?;
-        let at_target = stacks.iter().all(|stack| !stack.changed_again);
+        let at_target = stacks.iter().all(|stack| !stack.changed_again && !stack.otherwise);
         self.record_result(target, &folder, at_target)?;
         let verification = self.ask_after()?;
         warnings.extend(planned.warnings());

@@ -282,10 +282,15 @@ impl WorkFolder {
         if !outcome.has_changes {
             return Ok(None);
         }
-        self.folder
-            .show_plan(&outcome.plan_file)
-            .map(Some)
-            .map_err(terraform_error)
+        self.show_what_is_left().map(Some)
+    }
+
+    /// The plan that [`WorkFolder::plan_what_is_left`] made, with every value as it is now.
+    ///
+    /// # Errors
+    /// Terraform's own.
+    pub fn show_what_is_left(&self) -> Result<Plan> {
+        self.folder.show_plan(Path::new(LEFT_FILE)).map_err(terraform_error)
     }
 
     fn plan_file_made(

@@ -24,6 +24,7 @@ use rollback_terraform::{Plan, SealedPlan};
 use self::planned::Planned;
 use self::way::Way;
 use crate::assigned::Values;
+use crate::awaited::Awaited;
 use crate::closure;
 use crate::context::{Context, Stack};
 use crate::deployed;
@@ -76,6 +77,7 @@ pub struct Prepared {
     pub ends: Ends,
     /// What the policy said; none where it was not asked, or not yet.
     pub evaluation: Option<Evaluation>,
+    pub awaited: Option<Awaited>,
     /// The root module's variables, of what is deployed and of the target.
     pub declares: BTreeSet<String>,
     /// The `-target` addresses of this stack; empty for all of it.
@@ -201,7 +203,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Prospect> {
     warnings.extend(arranged.carried.notes.iter().cloned());
     warnings.extend(planned.iter().flat_map(|planned| planned.left_out.iter().cloned()));
     let plan = planned.as_ref().map(|planned| &planned.plan);
-    let mut reconciled = judged::judge(&way, &arranged, plan, &redactor, between.is_known);
+    let (mut reconciled, awaited) = judged::judge(&way, &arranged, plan, &redactor, between.is_known);
     reconciled.warnings.splice(0..0, warnings);
     let envelope = envelope::of(&way, &arranged.inverse, planned.as_ref(), &reconciled);
     let declares = [&deployed.configuration, &goal.configuration]
@@ -229,6 +231,7 @@ pub fn prepare(context: &Context, request: &Request<'_>) -> Result<Prospect> {
         envelope,
         ends,
         evaluation: None,
+        awaited,
         declares,
         targets: targets.clone(),
     })))

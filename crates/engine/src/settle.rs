@@ -147,9 +147,10 @@ impl Drive<'_> {
             match &left {
                 Some(left) => {
                     outcome.effects += prepared.reconciled.items.len();
+                    outcome.otherwise = !left.otherwise.is_empty();
                     outcome.verified = left.changes == 0;
                     outcome.changes_left = left.changes;
-                    warnings.extend(left.warning(&stack.name));
+                    warnings.extend(left.warnings(&stack.name));
                 }
                 None => {
                     outcome.verified = false;

@@ -38,6 +38,8 @@ pub struct StackOutcome {
     pub changes_left: usize,
     /// What it reads of another stack changed after it was verified.
     pub changed_again: bool,
+    /// A value that only the apply told came out as another one than the target had.
+    pub otherwise: bool,
     pub seconds: f64,
 }
 
@@ -50,6 +52,7 @@ impl StackOutcome {
             verified: true,
             changes_left: 0,
             changed_again: false,
+            otherwise: false,
             seconds: 0.0,
         }
     }
@@ -72,6 +75,7 @@ pub(super) fn of_plan(target: &Target, started: Instant, planned: &Planned) -> O
                 verified: false,
                 changes_left: stack.reconciled.items.len(),
                 changed_again: false,
+                otherwise: false,
                 seconds: 0.0,
             })
             .collect(),

@@ -5,6 +5,7 @@ use rollback_inverse::{Change, Fate, InversePlan};
 use rollback_terraform::Plan;
 
 use super::way::{Arranged, Way};
+use crate::awaited::Awaited;
 use crate::own_path;
 use crate::placed::{Placed, moved_providers};
 use crate::reconcile::{self, Guard, Reconciled, Refusal};
@@ -15,10 +16,11 @@ pub(super) fn judge(
     plan: Option<&Plan>,
     redactor: &Redactor,
     is_history_known: bool,
-) -> Reconciled {
+) -> (Reconciled, Option<Awaited>) {
     let Way { goal, deployed, .. } = way;
     let inverse = &arranged.inverse;
-    let mut reconciled = reconcile::reconcile(&reconcile::Input {
+    let missing = way.goal_values.missing(&goal.configuration);
+    let input = reconcile::Input {
         inverse,
         knowledge: way.input.knowledge,
         plan,
@@ -27,8 +29,10 @@ pub(super) fn judge(
         deployed_config: Some(&deployed.configuration),
         redactor,
         targets: way.request.targets,
-        missing: &way.goal_values.missing(&goal.configuration),
-    });
+        missing: &missing,
+    };
+    let mut reconciled = reconcile::reconcile(&input);
+    let awaited = Awaited::of(&input);
     reconciled.refusals.extend(moved_providers(
         &Placed {
             configuration: &deployed.configuration,
@@ -56,7 +60,7 @@ pub(super) fn judge(
             address: left.address.to_string(),
             message: format!("it was let go since and may still exist: {}", left.why),
         }));
-    reconciled
+    (reconciled, awaited)
 }
 
 /// Whoever has a snapshot of one workspace and stands in another may have forgotten to select it.

@@ -239,7 +239,7 @@ impl Drive<'_> {
         let begun = Instant::now();
         let known = self.context.stack(&stack.stack)?.clone();
         let left = apply::stack(self.context, &known, stack, &mut self.journal)?;
-        done.warnings.extend(left.warning(&stack.stack));
+        done.warnings.extend(left.warnings(&stack.stack));
         self.journal.append(Event::StackDone {
             stack: stack.stack.clone(),
         })?;
@@ -249,6 +249,7 @@ impl Drive<'_> {
             verified: left.changes == 0,
             changes_left: left.changes,
             changed_again: false,
+            otherwise: !left.otherwise.is_empty(),
             seconds: begun.elapsed().as_secs_f64(),
         });
         Ok(())
