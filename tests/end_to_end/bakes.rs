@@ -183,10 +183,16 @@ fn a_bake_can_be_stopped_and_two_do_not_watch_at_once() {
         deployed(&world, &service);
         let first = world.start(&["bake", "--window", "60s", "--every", "1s"]);
         wait_until("it looks", || shown_looks(&world) > 0);
-        let second = world.start(&["bake"]);
-        first.wait().exits(5).says("another process watches");
+        let pid = first.pid().to_string();
+        world
+            .tool(&["bake", "--window", "5m"])
+            .exits(5)
+            .says(&format!("watched already by process {pid}"))
+            .says("bake show");
+        let looks = shown_looks(&world);
+        wait_until("the first goes on looking", || shown_looks(&world) > looks);
         world.tool(&["bake", "stop", "--reason", "all is well"]).exits(0);
-        second.wait().exits(0);
+        first.wait().exits(0);
         assert_eq!(shown(&world)["status"], "stopped");
     });
 }

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::drill;
 use crate::drive::{self, Approver, Options, Outcome};
 use crate::error::{EngineError, Kind, Result};
+use crate::lease::Life;
 use crate::lock::to_bytes;
 use crate::run::{Consent, Runs, Status};
 use crate::target::Target;
@@ -179,16 +180,19 @@ pub struct Watcher<'c> {
 }
 
 impl<'c> Watcher<'c> {
-    /// Takes up an unfinished bake, or begins a new one.
+    /// Takes up an unfinished bake that nobody watches any more, or begins a new one.
     ///
     /// # Errors
-    /// Nothing can be watched or gone back to, or another process has taken it up at the same moment.
+    /// Nothing can be watched or gone back to; [`Kind::Locked`] where another process watches.
     pub fn open(context: &'c Context, wanted: &Wanted) -> Result<Watcher<'c>> {
         if context.checks.is_empty() {
             return Err(
                 EngineError::usage("there is no check in infra-rollback.toml: nothing can be watched")
                     .hint("`infra-rollback verify` says what a check looks like"),
             );
+        }
+        if let Some((bake, version)) = current(context)?.filter(|(bake, _)| !bake.status.is_over()) {
+            nobody_watches(context, &bake, &version, wanted.served.is_none())?;
         }
         if let Some(watcher) = Watcher::take_up(context)? {
             return Ok(watcher);
@@ -245,7 +249,7 @@ impl<'c> Watcher<'c> {
         Ok(Watcher { context, bake, version })
     }
 
-    /// Takes up the unfinished bake; none where there is none.
+    /// Takes up the unfinished bake, whoever watches it; none where there is none.
     ///
     /// # Errors
     /// Another process has taken it up at the same moment, or the store cannot be used.
@@ -254,7 +258,8 @@ impl<'c> Watcher<'c> {
             return Ok(None);
         };
         context.observer.warning(&format!(
-            "the bake that {} began at {:.0} goes on: its own settings count",
+            "the bake that {} began at {:.0} goes on: its window, its interval and where it goes back to stay; what is approved \
+             beforehand is what is approved now",
             bake.by, bake.started_at
         ));
         bake.watcher = Uuid::now_v7().to_string();
@@ -395,6 +400,47 @@ impl<'c> Watcher<'c> {
         };
         result.map(Some)
     }
+}
+
+/// Whether the process is gone that watched. Of one on another machine only its silence tells, which takes a while; where
+/// nobody has time to wait for that it counts as alive.
+///
+/// # Errors
+/// [`Kind::Locked`]: it is there.
+fn nobody_watches(context: &Context, bake: &Bake, version: &Version, waits: bool) -> Result<()> {
+    let watching = || {
+        let who = bake
+            .watching
+            .as_ref()
+            .map_or_else(String::new, |process| format!(" by {process}"));
+        EngineError::new(
+            Kind::Locked,
+            format!(
+                "the deploy is being watched already{who}: {} began at {:.0}",
+                bake.by, bake.started_at
+            ),
+        )
+        .hint("`infra-rollback bake show` tells how it stands; `bake hold`, `extend` and `stop` decide about it")
+    };
+    match bake.watching.as_ref().map_or(Life::Unknown, WatchingProcess::life) {
+        Life::Dead => return Ok(()),
+        Life::Alive => return Err(watching()),
+        Life::Unknown if !waits => return Err(watching()),
+        Life::Unknown => {}
+    }
+    context.observer.warning(&format!(
+        "the deploy is watched from another machine: waiting up to {} s to see whether anybody still is there",
+        bake.silence().as_secs()
+    ));
+    let over = Instant::now() + bake.silence();
+    while Instant::now() < over {
+        std::thread::sleep(Duration::from_secs(1).min(bake.silence()));
+        match current(context)? {
+            Some((_, found)) if found == *version => {}
+            _ => return Err(watching()),
+        }
+    }
+    Ok(())
 }
 
 fn taken() -> EngineError {

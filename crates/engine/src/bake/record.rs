@@ -1,5 +1,6 @@
 //! A bake, as it is kept, and what a look at the checks means for it.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -90,8 +91,22 @@ impl WatchingProcess {
         }
     }
 
+    /// What can be said of it from here. This very process has no other watch than the one that it is about to begin.
+    pub(super) fn life(&self) -> Life {
+        match self.process == Process::this() && self.machine.is_this() {
+            true => Life::Dead,
+            false => life(&self.process, &self.machine),
+        }
+    }
+
     fn is_dead(&self) -> bool {
         life(&self.process, &self.machine) == Life::Dead
+    }
+}
+
+impl fmt::Display for WatchingProcess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "process {} on {}", self.process.pid, self.machine.host)
     }
 }
 
