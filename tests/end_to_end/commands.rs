@@ -1,6 +1,6 @@
 //! Each command as a person or a script uses it.
 
-use rollback_tests::{data, scenario, tool};
+use rollback_tests::{World, data, scenario, tool};
 use serde_json::Value;
 
 use crate::records::two_releases;
@@ -336,5 +336,40 @@ fn the_demo_tells_the_whole_story() {
             .exits(0)
             .says("undo --auto-approve")
             .says("no object lost");
+    });
+}
+
+/// What would stop a rollback, or leave people without word of it, is said by day.
+#[test]
+fn doctor_tries_what_the_settings_ask_for() {
+    scenario(|mut world| {
+        let settings = |policy: &str| {
+            format!(
+                "{policy}\n[[step]]\nname = \"flag\"\nkind = \"migration\"\nshow = \"exit 9\"\nrevert = \"true\"\n\n[[notify]]\nname = \
+                 \"ops\"\nkind = \"slack\"\nurl_environment = \"OPS_HOOK\"\n"
+            )
+        };
+        let write = |world: &World, policy: &str| world.write(&[("infra-rollback.toml", &settings(policy))]);
+        world.release_of(&data("a", "one"));
+        write(&world, "");
+        let found = world.tool(&["doctor"]);
+        found
+            .exits(1)
+            .says("policy: ")
+            .says("BAD step flag")
+            .says("--skip-step flag")
+            .says("BAD notify ops: $OPS_HOOK not set");
+        world.set("OPS_HOOK", "https://hooks.invalid/abc");
+        let found = world.tool(&["doctor"]);
+        found.exits(1).says("ok notify ops");
+        assert!(!found.words().contains("hooks.invalid"));
+        for broken in [
+            "[policy]\nbundle = \"nowhere\"\n",
+            "[policy.levels]\n\"rollback.no.such\" = \"advisory\"\n",
+            "[[policy.freeze]]\nname = \"x\"\nfrom = \"soon\"\nuntil = \"later\"\n",
+        ] {
+            write(&world, broken);
+            world.tool(&["doctor"]).exits(1).says("BAD policy");
+        }
     });
 }

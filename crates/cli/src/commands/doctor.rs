@@ -1,5 +1,7 @@
 //! `doctor`: is everything there that a rollback at night needs? Each finding says how to mend it.
 
+mod settings;
+
 use rollback_engine::error::Result;
 use rollback_engine::live::Live;
 use rollback_engine::lock;
@@ -171,6 +173,7 @@ fn project(examination: &mut Examination<'_>, context: &rollback_engine::context
             _ => {}
         }
     }
+    settings::examine(examination, context);
     if let Ok(locks) = lock::list(context.store.as_ref(), &context.project) {
         for holder in locks {
             if holder.is_dead() && holder.applying {

@@ -63,6 +63,11 @@ pub trait Channel: Send + Sync {
     /// # Errors
     /// It was not taken. Whether somebody got it nevertheless is not certain.
     fn send(&self, message: &Message) -> Result<(), StepError>;
+
+    /// The environment variables without which it cannot send.
+    fn needs(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// A channel with its name.

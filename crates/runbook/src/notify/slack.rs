@@ -60,6 +60,10 @@ fn escaped(text: &str) -> String {
 }
 
 impl Channel for Slack {
+    fn needs(&self) -> Vec<&str> {
+        self.place.needs().into_iter().collect()
+    }
+
     fn send(&self, message: &Message) -> Result<(), StepError> {
         let text = format!("*{}*\n{}", escaped(&message.subject), escaped(&message.text));
         let body = json!({ "text": text }).to_string();

@@ -150,6 +150,10 @@ impl Smtp {
 }
 
 impl Channel for Smtp {
+    fn needs(&self) -> Vec<&str> {
+        self.settings.password_environment.as_deref().into_iter().collect()
+    }
+
     fn send(&self, message: &Message) -> Result<(), StepError> {
         let mail = self.mail(message)?;
         let host = &self.settings.host;

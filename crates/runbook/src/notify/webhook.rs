@@ -71,6 +71,13 @@ impl Place {
         }
     }
 
+    pub(super) fn needs(&self) -> Option<&str> {
+        match self {
+            Place::Url(_) => None,
+            Place::Environment(variable) => Some(variable),
+        }
+    }
+
     pub(super) fn url(&self) -> Result<Url, StepError> {
         match self {
             Place::Url(url) => Ok(url.clone()),
@@ -105,6 +112,12 @@ fn signature(key: &str, at: Timestamp, body: &str) -> Result<String, StepError> 
 }
 
 impl Channel for Webhook {
+    fn needs(&self) -> Vec<&str> {
+        let headers = self.headers_environment.values().map(String::as_str);
+        let secret = self.secret_environment.as_deref();
+        self.place.needs().into_iter().chain(secret).chain(headers).collect()
+    }
+
     fn send(&self, message: &Message) -> Result<(), StepError> {
         let body = json!({
             "id": message.id,
